@@ -1,0 +1,38 @@
+# The warnings and hardening that every target of the project is built with.
+#   vmgui_flags   interface target: language level, warnings, sanitizers, hardening
+add_library(vmgui_flags INTERFACE)
+target_compile_features(vmgui_flags INTERFACE c_std_11)
+set(CMAKE_C_EXTENSIONS ON)
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+set(CMAKE_C_VISIBILITY_PRESET default)
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+if(NOT CMAKE_BUILD_TYPE AND NOT CMAKE_CONFIGURATION_TYPES)
+  set(CMAKE_BUILD_TYPE Release CACHE STRING "" FORCE)
+endif()
+
+target_compile_definitions(vmgui_flags INTERFACE _GNU_SOURCE VMGUI_VERSION="${PROJECT_VERSION}")
+target_compile_options(vmgui_flags INTERFACE $<$<COMPILE_LANGUAGE:C>:
+  -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla>)
+if(VMGUI_WERROR)
+  target_compile_options(vmgui_flags INTERFACE -Werror)
+endif()
+
+if(VMGUI_SANITIZE)
+  target_compile_options(vmgui_flags INTERFACE
+    -fsanitize=${VMGUI_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer -g)
+  target_link_options(vmgui_flags INTERFACE -fsanitize=${VMGUI_SANITIZE})
+endif()
+if(VMGUI_FUZZ)
+  target_compile_options(vmgui_flags INTERFACE -fsanitize=fuzzer-no-link)
+endif()
+
+if(CMAKE_BUILD_TYPE STREQUAL "Release" OR CMAKE_BUILD_TYPE STREQUAL "RelWithDebInfo")
+  target_compile_options(vmgui_flags INTERFACE $<$<COMPILE_LANGUAGE:C>:
+    -fstack-protector-strong -ftrivial-auto-var-init=zero>)
+  if(NOT VMGUI_SANITIZE)
+    target_compile_options(vmgui_flags INTERFACE -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3)
+  endif()
+  target_link_options(vmgui_flags INTERFACE -Wl,-z,relro,-z,now)
+endif()
+include(CheckPIESupported)
+check_pie_supported()
