@@ -1,0 +1,30 @@
+/* Host memory of a device that the guest reaches without an exit: video memory.
+ *
+ * The board makes one over a KVM memory slot (core/kvm_memory.h); a unit test makes a fake. The
+ * operations may be called by any thread; the implementation locks. */
+#ifndef VMGUI_CORE_DEVICE_MEMORY_H
+#define VMGUI_CORE_DEVICE_MEMORY_H
+
+#include "core/error.h"
+#include "core/util.h"
+
+struct device_memory;
+
+struct device_memory_ops {
+	/* Put it at gpa in the guest's physical memory (moving it), or take it out. */
+	int (*map)(struct device_memory *memory, uint64_t gpa);
+	void (*unmap)(struct device_memory *memory);
+	/* Or-s into bitmap one bit for each 4 KiB page that the guest wrote since the last call
+	 * (bit 0 of word 0: the first page), and forgets them. words: length of bitmap, at least
+	 * size_bytes / 4096 / 64. 1 if any bit was set, 0 if not, negative errno. Cheap when nothing
+	 * was written. */
+	int (*collect_dirty)(struct device_memory *memory, uint64_t *bitmap, size_t words);
+};
+
+struct device_memory {
+	const struct device_memory_ops *ops;
+	uint8_t *hva;	   /* immutable; size_bytes long */
+	uint64_t size_bytes; /* a multiple of 256 KiB, so that bitmaps are whole words */
+};
+
+#endif
