@@ -1,0 +1,26 @@
+/* The refresh thread: turns what the guest wrote into video memory into surface updates.
+ *
+ * It reads the source's mode and dirty pages, converts only dirty rows, compares them with the surface
+ * so that rectangles are tight, and publishes them. At most `hz` updates a second while things change;
+ * at rest a cheap look per period. */
+#ifndef VMGUI_DISPLAY_REFRESH_H
+#define VMGUI_DISPLAY_REFRESH_H
+
+#include "core/display_source.h"
+#include "display/surface.h"
+
+struct refresh;
+
+/* Neither source nor surface is owned; both outlive the refresh. */
+VMGUI_MUST_USE int refresh_create(struct display_source *source, struct surface *surface, unsigned hz,
+	struct refresh **refresh, struct error *err);
+VMGUI_MUST_USE int refresh_start(struct refresh *refresh, struct error *err);
+void refresh_stop(struct refresh *refresh); /* joins; idempotent */
+void refresh_destroy(struct refresh *refresh);
+/* Look now rather than at the next period (input arrived, a screenshot is wanted). Any thread. */
+void refresh_kick(struct refresh *refresh);
+/* Looks once in the calling thread and returns when the surface shows everything that the guest had
+ * written before the call. Any thread; also when stopped. */
+void refresh_sync(struct refresh *refresh);
+
+#endif
