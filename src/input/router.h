@@ -1,53 +1,68 @@
 /* The one place that knows every source of input (windows, VNC clients, scripts) and every sink.
  *
- * Sources send evdev codes; the router keeps which source holds which key, so that a lost focus or a
- * dropped client releases what it held, a key held by two sources is released when the last lets go,
- * and LED state goes back to all of them. A sink without room delays, it never drops: events wait in
- * a bounded queue in order; when that is full router_key returns -EAGAIN to the source's thread, or
- * waits if asked to. Pointer motion merges while it waits.
+ * Sources send evdev codes; the router keeps which source holds which key, so that a lost focus or
+ * a dropped client releases what it held, a key held by two sources is released when the last lets
+ * go, and LED state goes back to all of them. A sink without room delays, it never drops: events
+ * wait in that sink's bounded queue in order. When it is full a press is refused with -EAGAIN; the
+ * release of what was accepted always has its place. Pointer motion merges while it waits, so it
+ * needs no more than one place and is never refused.
  *
  * Locks: the router's own mutex, taken before any device's lock (order: router, device). Listener
- * callbacks of sources are called from the router's own thread with no lock held. Any thread may call. */
+ * callbacks of sources are called from the router's own thread with no lock held. Any thread may
+ * call. */
 #ifndef VMGUI_INPUT_ROUTER_H
 #define VMGUI_INPUT_ROUTER_H
 
 #include "core/error.h"
 #include "core/input_sink.h"
 
+#define INPUT_ROUTER_MAX_SINKS 8
+
 struct input_router;
 struct input_source;
 
+/* Each callback comes once soon after the source's creation, then on every change. It may use the
+ * source, but not destroy it. Members may be NULL. */
 struct input_source_listener {
 	void (*leds_changed)(void *opaque, unsigned leds); /* mask of enum input_led */
-	/* enum input_capability mask that the guest has switched on: tells a window whether to grab. */
+	/* enum input_capability mask that the guest has switched on: tells a window whether to
+	 * grab. */
 	void (*capabilities_changed)(void *opaque, unsigned active);
 	void *opaque;
 };
 
 VMGUI_MUST_USE int input_router_create(struct input_router **router, struct error *err);
-void input_router_destroy(struct input_router *router); /* after its sources; sinks are detached */
-/* Before the first source; at most 8 sinks. Of several keyboards or pointers the last attached that is
- * active gets the events. */
+/* After its sources; takes its listeners off the sinks. NULL is fine. */
+void input_router_destroy(struct input_router *router);
+/* Before the first source. Of several keyboards or pointers the last attached that is active gets
+ * the events; a release follows its press. -ENOSPC: INPUT_ROUTER_MAX_SINKS are attached. */
 VMGUI_MUST_USE int input_router_attach(struct input_router *router, struct input_sink *sink);
+/* enum input_capability mask of all sinks together, as switched on right now. */
+unsigned input_router_active(struct input_router *router);
 
-/* name: for messages, e.g. "vnc client 127.0.0.1:4711"; copied. listener may be NULL. */
+/* name: for messages, e.g. "vnc client 127.0.0.1:4711"; copied. listener may be NULL, is copied.
+ * NULL: out of memory. */
 struct input_source *input_source_create(struct input_router *router, const char *name,
 	const struct input_source_listener *listener);
-/* Releases everything the source holds. */
+/* Releases everything the source holds; no callback runs any more when it returns. NULL is fine. */
 void input_source_destroy(struct input_source *source);
 
-/* A press of a key that the source holds already is ignored (host auto-repeat), as is the release of
- * one it does not hold. 0, or -EAGAIN: the queue is full and the event was not taken. */
+/* A press of a key that the source holds already is ignored (host auto-repeat), as is the release
+ * of one it does not hold. 0; -EAGAIN: the press was not taken; -EINVAL: not an evdev code. */
 int input_source_key(struct input_source *source, unsigned code, bool down);
 void input_source_release_all(struct input_source *source); /* focus lost; never fails */
+
+/* What follows is collected in the source until input_source_sync sends it as one packet. */
 void input_source_relative(struct input_source *source, int dx, int dy);
-void input_source_absolute(struct input_source *source, unsigned x, unsigned y, unsigned width,
-	unsigned height);
-void input_source_button(struct input_source *source, unsigned code, bool down);
+/* x < width, y < height: greater ones are clipped. Nothing happens if width or height is 0. */
+void input_source_absolute(
+	struct input_source *source, unsigned x, unsigned y, unsigned width, unsigned height);
+/* As input_source_key, for BTN_LEFT..BTN_TASK. */
+int input_source_button(struct input_source *source, unsigned code, bool down);
 void input_source_wheel(struct input_source *source, int vertical, int horizontal);
 void input_source_sync(struct input_source *source);
 /* Waits until the guest's device has taken everything this source sent, at most timeout_ms.
- * -ETIMEDOUT. */
+ * -ETIMEDOUT. Not from a callback. */
 VMGUI_MUST_USE int input_source_flush(struct input_source *source, unsigned timeout_ms);
 
 #endif
