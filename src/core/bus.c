@@ -9,10 +9,11 @@
 struct bus {
 	const char *name;
 	uint64_t last; /* highest address */
-	/* Lookups copy the region out under a read lock of some 20 ns, beside an exit of a microsecond
-	 * or more; the table is bounded, so a guest that moves BARs for ever costs nothing. */
+	/* Lookups copy the region out under a read lock of some 20 ns, beside an exit of a
+	 * microsecond or more; the table is bounded, so a guest that moves BARs for ever costs
+	 * nothing. */
 	pthread_rwlock_t lock;
-	unsigned count;			       /* lock */
+	unsigned count;                         /* lock */
 	struct bus_region regions[MAX_REGIONS]; /* lock; sorted by base */
 };
 
@@ -65,8 +66,8 @@ int bus_add(struct bus *bus, const struct bus_region *region, struct error *err)
 
 	if (!region->length || region->base + (region->length - 1) < region->base ||
 		region_last(region) > bus->last)
-		return error_set(err, EINVAL, "%s: %s at 0x%llx: %llu bytes do not fit there", bus->name,
-			region->owner, (unsigned long long)region->base,
+		return error_set(err, EINVAL, "%s: %s at 0x%llx: %llu bytes do not fit there",
+			bus->name, region->owner, (unsigned long long)region->base,
 			(unsigned long long)region->length);
 
 	pthread_rwlock_wrlock(&bus->lock);
@@ -144,7 +145,8 @@ static uint64_t call_read(const struct bus_region *region, uint64_t offset, unsi
 	return value & all_ones(width);
 }
 
-static void call_write(const struct bus_region *region, uint64_t offset, unsigned width, uint64_t value)
+static void call_write(
+	const struct bus_region *region, uint64_t offset, unsigned width, uint64_t value)
 {
 	if (!region->ops->write)
 		return;
@@ -159,16 +161,15 @@ static void call_write(const struct bus_region *region, uint64_t offset, unsigne
 static bool takes_whole(const struct bus_region *region, uint64_t address, unsigned width)
 {
 	return (width & (width - 1)) == 0 && (region->widths & width) &&
-		range_fits(address - region->base, width, region->length);
+	       range_fits(address - region->base, width, region->length);
 }
 
 /* Whether what cannot be handed over whole is to be split into bytes: ports that know nothing but
  * bytes, odd lengths, and accesses that run over a region's end. */
 static bool is_split(const struct bus_region *region, uint64_t address, unsigned width)
 {
-	return width > 1 &&
-		(region->widths == BUS_WIDTH_1 || (width & (width - 1)) != 0 ||
-			!range_fits(address - region->base, width, region->length));
+	return width > 1 && (region->widths == BUS_WIDTH_1 || (width & (width - 1)) != 0 ||
+				    !range_fits(address - region->base, width, region->length));
 }
 
 bool bus_read(struct bus *bus, uint64_t address, void *data, unsigned width)
@@ -210,7 +211,8 @@ bool bus_write(struct bus *bus, uint64_t address, const void *data, unsigned wid
 
 		for (unsigned i = 1; i < width; i++) {
 			if (address + i > address && lookup(bus, address + i, &region))
-				claimed |= bus_write(bus, address + i, (const uint8_t *)data + i, 1);
+				claimed |=
+					bus_write(bus, address + i, (const uint8_t *)data + i, 1);
 		}
 		return claimed;
 	}

@@ -11,8 +11,8 @@ static uint8_t *map_ram(uint64_t length)
 
 	if (ram == MAP_FAILED)
 		return NULL;
-	/* Large pages make nested paging two levels shorter; small guests stay small. A core dump of
-	 * vmgui is about vmgui. */
+	/* Large pages make nested paging two levels shorter; small guests stay small. A core dump
+	 * of vmgui is about vmgui. */
 	if (length >= MIB(64))
 		madvise(ram, length, MADV_HUGEPAGE);
 	madvise(ram, length, MADV_DONTDUMP);
@@ -70,8 +70,8 @@ void guest_mem_clear(struct guest_mem *mem)
 	}
 }
 
-int guest_mem_slice(const struct guest_mem *mem, uint64_t gpa, uint64_t length_bytes,
-	struct guest_slice *slice)
+int guest_mem_slice(
+	const struct guest_mem *mem, uint64_t gpa, uint64_t length_bytes, struct guest_slice *slice)
 {
 	for (unsigned i = 0; i < mem->region_count; i++) {
 		const struct guest_mem_region *region = &mem->regions[i];
@@ -99,8 +99,8 @@ int guest_mem_read(const struct guest_mem *mem, uint64_t gpa, void *buffer, uint
 	return ret;
 }
 
-int guest_mem_write(const struct guest_mem *mem, uint64_t gpa, const void *buffer,
-	uint64_t length_bytes)
+int guest_mem_write(
+	const struct guest_mem *mem, uint64_t gpa, const void *buffer, uint64_t length_bytes)
 {
 	struct guest_slice slice;
 	int ret = guest_mem_slice(mem, gpa, length_bytes, &slice);

@@ -6,7 +6,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define BURST	  10u
+#define BURST     10u
 #define WINDOW_NS UINT64_C(1000000000)
 
 static atomic_int current_level = LOG_INFO;

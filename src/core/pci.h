@@ -110,9 +110,13 @@ struct pci_bus_config {
 	uint64_t ports_base, ports_end;
 	/* Interrupt line of (slot + pin - 1) % 4, and the number for the interrupt line register. */
 	struct irq_line intx[4];
+	/* The guest asked for a reset through the reset control register, port 0xcf9, which lies inside
+	 * configuration mechanism 1's ports; NULL: ignored. Called with the bus's lock held. */
+	void (*request_reset)(void *opaque);
+	void *opaque;
 };
 
-/* Registers 0xcf8 to 0xcff; slot 0 is the host bridge (8086:1237). */
+/* Ports 0xcf8 to 0xcff; slot 0 is the host bridge (8086:1237). */
 VMGUI_MUST_USE int pci_bus_create(const struct pci_bus_config *config, struct pci_bus **bus,
 	struct error *err);
 void pci_bus_destroy(struct pci_bus *bus); /* after its devices are detached */

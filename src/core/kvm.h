@@ -1,0 +1,44 @@
+/* The kernel's side of a virtual machine: /dev/kvm, one VM, its memory slots.
+ *
+ * Order matters for start-up: changing memory slots costs some 0.1 ms before the interval timer is
+ * created and up to 7 ms after, so RAM and video memory come first (board.c).
+ *
+ * Threads: fields are immutable after kvm_create; slot changes lock inside.
+ * Source: Documentation/virt/kvm/api.rst of Linux. */
+#ifndef VMGUI_CORE_KVM_H
+#define VMGUI_CORE_KVM_H
+
+#include <pthread.h>
+
+#include "core/device_memory.h"
+#include "core/error.h"
+#include "core/guest_mem.h"
+
+struct kvm {
+	int device_fd, vm_fd;
+	size_t run_bytes; /* length of a vCPU's shared run area */
+	unsigned max_vcpus;
+	bool has_immediate_exit;
+	pthread_mutex_t slots_lock;
+	uint32_t next_slot; /* slots_lock */
+};
+
+/* Opens path (normally /dev/kvm) and creates the VM. err says what is missing and what to do. */
+VMGUI_MUST_USE int kvm_create(struct kvm *kvm, const char *path, struct error *err);
+void kvm_destroy(struct kvm *kvm);
+
+/* Why path cannot be used, in words that help: for errnum from opening it. */
+void kvm_explain_open(const char *path, int errnum, struct error *err);
+
+/* ioctl without EINTR; negative errno or the result. */
+int kvm_vm_ioctl(const struct kvm *kvm, unsigned long request, void *argument);
+
+/* Maps RAM; once, before the vCPUs run. */
+VMGUI_MUST_USE int kvm_map_ram(struct kvm *kvm, const struct guest_mem *mem, struct error *err);
+
+/* Video memory of size_bytes, zeroed, over a slot with a dirty log; not mapped yet. */
+VMGUI_MUST_USE int kvm_memory_create(struct kvm *kvm, const char *owner, uint64_t size_bytes,
+	struct device_memory **memory, struct error *err);
+void kvm_memory_destroy(struct device_memory *memory);
+
+#endif

@@ -1,0 +1,464 @@
+#include "core/pci.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/log.h"
+
+#define CONFIG_PORTS       0xcf8
+#define CONFIG_PORTS_COUNT 8
+#define ADDRESS_ENABLE     0x80000000u
+#define RESET_CONTROL      1 /* offset of port 0xcf9: bit 1 kind, a rising bit 2 resets */
+#define SLOTS              32u
+
+struct pci_bus {
+	struct pci_bus_config config;
+	pthread_mutex_t lock;
+	uint32_t address;                /* lock: the register at 0xcf8 */
+	uint8_t reset_control;           /* lock: the register at 0xcf9 */
+	struct pci_device *slots[SLOTS]; /* lock */
+	struct pci_device bridge;
+};
+
+static uint16_t get16(const uint8_t *bytes, unsigned offset)
+{
+	return (uint16_t)(bytes[offset] | bytes[offset + 1] << 8);
+}
+
+static void put16(uint8_t *bytes, unsigned offset, uint16_t value)
+{
+	bytes[offset] = (uint8_t)value;
+	bytes[offset + 1] = (uint8_t)(value >> 8);
+}
+
+static uint32_t get32(const uint8_t *bytes, unsigned offset)
+{
+	return get16(bytes, offset) | (uint32_t)get16(bytes, offset + 2) << 16;
+}
+
+static void put32(uint8_t *bytes, unsigned offset, uint32_t value)
+{
+	put16(bytes, offset, (uint16_t)value);
+	put16(bytes, offset + 2, (uint16_t)(value >> 16));
+}
+
+void pci_device_init(struct pci_device *device, const char *name, const struct pci_ids *ids,
+	unsigned interrupt_pin)
+{
+	memset(device, 0, sizeof(*device));
+	device->name = name;
+	device->next_capability = 0x40;
+	put16(device->config, PCI_CFG_VENDOR, ids->vendor);
+	put16(device->config, PCI_CFG_DEVICE, ids->device);
+	put16(device->config, PCI_CFG_SUBSYSTEM_VENDOR, ids->subsystem_vendor);
+	put16(device->config, PCI_CFG_SUBSYSTEM, ids->subsystem);
+	put32(device->config, PCI_CFG_REVISION, ids->class_code << 8 | ids->revision);
+	device->config[PCI_CFG_INTERRUPT_PIN] = (uint8_t)interrupt_pin;
+	put16(device->writable, PCI_CFG_COMMAND,
+		PCI_COMMAND_IO | PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER |
+			PCI_COMMAND_INTX_DISABLE);
+	device->writable[0x0c] = 0xff; /* cache line size */
+	device->writable[0x0d] = 0xff; /* latency timer */
+	device->writable[PCI_CFG_INTERRUPT_LINE] = 0xff;
+}
+
+int pci_device_set_bar(struct pci_device *device, unsigned index, const struct pci_bar *bar)
+{
+	uint64_t smallest = bar->kind == PCI_BAR_IO ? 4 : 16;
+	uint64_t largest = bar->kind == PCI_BAR_IO ? 256 : GIB(1);
+	uint32_t flags;
+
+	if (index >= PCI_BAR_COUNT || bar->kind == PCI_BAR_NONE || bar->size_bytes < smallest ||
+		bar->size_bytes > largest || (bar->size_bytes & (bar->size_bytes - 1)) ||
+		(bar->kind == PCI_BAR_MEMORY && bar->memory->size_bytes != bar->size_bytes))
+		return -EINVAL;
+	device->bars[index] = *bar;
+	flags = bar->kind == PCI_BAR_IO ? 1 : bar->prefetchable ? 8 : 0;
+	put32(device->config, PCI_CFG_BAR0 + 4 * index, flags);
+	put32(device->writable, PCI_CFG_BAR0 + 4 * index, (uint32_t) ~(bar->size_bytes - 1));
+	return 0;
+}
+
+int pci_device_add_capability(struct pci_device *device, uint8_t id, unsigned length)
+{
+	unsigned offset = device->next_capability;
+
+	if (length < 2 || offset + length > PCI_CONFIG_BYTES)
+		return -ENOSPC;
+	device->config[offset] = id;
+	device->config[offset + 1] = 0;
+	if (device->last_capability)
+		device->config[device->last_capability + 1] = (uint8_t)offset;
+	else
+		device->config[PCI_CFG_CAPABILITIES] = (uint8_t)offset;
+	device->last_capability = (uint8_t)offset;
+	/* 0xfc is the last dword; past it the next one simply does not fit any more. */
+	device->next_capability = (uint8_t)min_u64(align_up(offset + length, 4), 0xff);
+	put16(device->config, PCI_CFG_STATUS, PCI_STATUS_CAPABILITIES);
+	return (int)offset;
+}
+
+static uint64_t bar_address(const struct pci_device *device, unsigned index)
+{
+	return get32(device->config, PCI_CFG_BAR0 + 4 * index) &
+	       get32(device->writable, PCI_CFG_BAR0 + 4 * index);
+}
+
+static struct bus *bar_bus(const struct pci_device *device, unsigned index)
+{
+	const struct pci_bus_config *config = &device->bus->config;
+
+	return device->bars[index].kind == PCI_BAR_IO ? config->ports : config->mmio;
+}
+
+static void unmap_bar(struct pci_device *device, unsigned index)
+{
+	if (!device->mapped[index])
+		return;
+	if (device->bars[index].kind == PCI_BAR_MEMORY)
+		device->bars[index].memory->ops->unmap(device->bars[index].memory);
+	(void)bus_remove(bar_bus(device, index), device->mapped[index]);
+	device->mapped[index] = 0;
+}
+
+/* Maps a BAR at address if that is free. Memory BARs also take a region without callbacks, so that
+ * the bus knows of every address that is taken. */
+static int map_bar(struct pci_device *device, unsigned index, uint64_t address, struct error *err)
+{
+	const struct pci_bar *bar = &device->bars[index];
+	const struct pci_bus_config *config = &device->bus->config;
+	static const struct bus_region_ops none = { .read = NULL, .write = NULL };
+	const struct bus_region region = {
+		.base = address,
+		.length = bar->size_bytes,
+		.widths = bar->kind == PCI_BAR_MEMORY ? BUS_WIDTH_ANY : bar->widths,
+		.owner = device->name,
+		.ops = bar->kind == PCI_BAR_MEMORY ? &none : bar->ops,
+		.opaque = bar->opaque,
+		.lock = bar->kind == PCI_BAR_MEMORY ? NULL : bar->lock,
+	};
+	bool io = bar->kind == PCI_BAR_IO;
+	uint64_t base = io ? config->ports_base : config->mmio_base;
+	uint64_t end = io ? config->ports_end : config->mmio_end;
+	int ret;
+
+	if (address < base || address > end - bar->size_bytes)
+		return error_set(err, ENXIO, "%s: 0x%llx is outside the PCI window", device->name,
+			(unsigned long long)address);
+	ret = bus_add(bar_bus(device, index), &region, err);
+	if (ret)
+		return ret;
+	if (bar->kind == PCI_BAR_MEMORY) {
+		ret = bar->memory->ops->map(bar->memory, address);
+		if (ret) {
+			(void)bus_remove(config->mmio, address);
+			return error_set(err, -ret, "%s: its memory cannot be mapped at 0x%llx: %s",
+				device->name, (unsigned long long)address, strerror(-ret));
+		}
+	}
+	device->mapped[index] = address;
+	return 0;
+}
+
+/* Brings the mappings in line with command and BAR registers; lock held. */
+static void update_mappings(struct pci_device *device)
+{
+	uint16_t command = get16(device->config, PCI_CFG_COMMAND);
+
+	for (unsigned i = 0; i < PCI_BAR_COUNT; i++) {
+		const struct pci_bar *bar = &device->bars[i];
+		struct error err;
+		uint64_t wanted;
+
+		if (bar->kind == PCI_BAR_NONE)
+			continue;
+		wanted = command & (bar->kind == PCI_BAR_IO ? PCI_COMMAND_IO : PCI_COMMAND_MEMORY)
+				 ? bar_address(device, i)
+				 : 0;
+		if (device->mapped[i] == wanted)
+			continue;
+		unmap_bar(device, i);
+		if (wanted && map_bar(device, i, wanted, &err))
+			log_guest("pci", "BAR %u is not mapped: %s", i, err.text);
+	}
+}
+
+static void update_intx(struct pci_device *device);
+
+static void write_byte(struct pci_device *device, unsigned offset, uint8_t value)
+{
+	uint8_t writable = device->writable[offset];
+
+	device->config[offset] =
+		(uint8_t)((device->config[offset] & ~writable) | (value & writable));
+}
+
+static void config_write(struct pci_device *device, unsigned offset, unsigned width, uint32_t value)
+{
+	for (unsigned i = 0; i < width; i++)
+		write_byte(device, offset + i, (uint8_t)(value >> (8 * i)));
+	if (offset < PCI_CFG_BAR0 + 4 * PCI_BAR_COUNT && offset + width > PCI_CFG_COMMAND) {
+		update_mappings(device);
+		update_intx(device);
+	}
+	if (device->config_changed)
+		device->config_changed(device, offset, width);
+}
+
+/* The device that the address register selects, and the offset of its dword; lock held. */
+static struct pci_device *selected(struct pci_bus *bus, unsigned *offset)
+{
+	uint32_t address = bus->address;
+
+	*offset = address & 0xfc;
+	/* Bus 0, function 0 only. */
+	if (!(address & ADDRESS_ENABLE) || (address & 0x00ff0700))
+		return NULL;
+	return bus->slots[(address >> 11) & 31];
+}
+
+static uint64_t ports_read(void *opaque, uint64_t offset, unsigned width)
+{
+	struct pci_bus *bus = opaque;
+	struct pci_device *device;
+	unsigned dword;
+	uint32_t value = 0xffffffff;
+
+	if (offset == RESET_CONTROL && width == 1)
+		return bus->reset_control;
+	if (offset < 4) {
+		/* The address register is a dword; narrower accesses go to what lies behind it. */
+		return offset == 0 && width == 4 ? bus->address : UINT64_MAX;
+	}
+	if (offset - 4 + width > 4)
+		return UINT64_MAX;
+	device = selected(bus, &dword);
+	if (device)
+		value = get32(device->config, dword) >> (8 * (offset - 4));
+	return value;
+}
+
+static void ports_write(void *opaque, uint64_t offset, unsigned width, uint64_t value)
+{
+	struct pci_bus *bus = opaque;
+	struct pci_device *device;
+	unsigned dword;
+
+	if (offset == RESET_CONTROL && width == 1) {
+		bool rises = (value & 4) && !(bus->reset_control & 4);
+
+		bus->reset_control = (uint8_t)value & 6;
+		if (rises && bus->config.request_reset)
+			bus->config.request_reset(bus->config.opaque);
+		return;
+	}
+	if (offset < 4) {
+		if (offset == 0 && width == 4)
+			bus->address = (uint32_t)value & ~3u;
+		return;
+	}
+	if (offset - 4 + width > 4)
+		return;
+	device = selected(bus, &dword);
+	if (device)
+		config_write(device, dword + (unsigned)offset - 4, width, (uint32_t)value);
+}
+
+static const struct bus_region_ops ports_ops = { .read = ports_read, .write = ports_write };
+
+static unsigned intx_line(const struct pci_device *device)
+{
+	return (device->slot + device->config[PCI_CFG_INTERRUPT_PIN] - 1u) % 4;
+}
+
+/* A line is the OR of all pins on it; lock held. */
+static void update_intx(struct pci_device *device)
+{
+	struct pci_bus *bus = device->bus;
+	unsigned line;
+	bool level = false;
+
+	if (!bus || !device->config[PCI_CFG_INTERRUPT_PIN])
+		return;
+	line = intx_line(device);
+	for (unsigned i = 0; i < SLOTS; i++) {
+		const struct pci_device *other = bus->slots[i];
+
+		if (other && other->config[PCI_CFG_INTERRUPT_PIN] && intx_line(other) == line &&
+			other->intx_level &&
+			!(get16(other->config, PCI_CFG_COMMAND) & PCI_COMMAND_INTX_DISABLE))
+			level = true;
+	}
+	irq_line_set(&bus->config.intx[line], level);
+}
+
+void pci_device_set_intx(struct pci_device *device, bool level)
+{
+	struct pci_bus *bus = device->bus;
+
+	pthread_mutex_lock(&bus->lock);
+	if (device->intx_level != level) {
+		uint16_t status = get16(device->config, PCI_CFG_STATUS);
+
+		device->intx_level = level;
+		put16(device->config, PCI_CFG_STATUS,
+			level ? status | PCI_STATUS_INTERRUPT
+			      : (uint16_t)(status & ~PCI_STATUS_INTERRUPT));
+		update_intx(device);
+	}
+	pthread_mutex_unlock(&bus->lock);
+}
+
+void pci_device_reset(struct pci_device *device)
+{
+	struct pci_bus *bus = device->bus;
+
+	if (!bus)
+		return;
+	pthread_mutex_lock(&bus->lock);
+	memcpy(device->config, device->reset_config, sizeof(device->config));
+	device->intx_level = false;
+	update_mappings(device);
+	update_intx(device);
+	pthread_mutex_unlock(&bus->lock);
+}
+
+/* Lowest free address for the BAR: tries each multiple of its size that follows a taken region. */
+static int assign_bar(struct pci_device *device, unsigned index, struct error *err)
+{
+	const struct pci_bus_config *config = &device->bus->config;
+	const struct pci_bar *bar = &device->bars[index];
+	bool io = bar->kind == PCI_BAR_IO;
+	uint64_t end = io ? config->ports_end : config->mmio_end;
+	uint64_t step = io ? bar->size_bytes : max_u64(bar->size_bytes, PAGE_BYTES);
+	uint64_t address = align_up(io ? config->ports_base : config->mmio_base, step);
+	unsigned offset = PCI_CFG_BAR0 + 4 * index;
+
+	for (unsigned tries = 0; tries < 4096 && address <= end - bar->size_bytes;
+		tries++, address += step) {
+		int ret = map_bar(device, index, address, err);
+
+		if (ret == -EEXIST)
+			continue;
+		if (!ret)
+			put32(device->config, offset,
+				get32(device->config, offset) | (uint32_t)address);
+		return ret;
+	}
+	return error_set(
+		err, ENOSPC, "%s: no room for BAR %u in the PCI window", device->name, index);
+}
+
+int pci_bus_attach(struct pci_bus *bus, struct pci_device *device, unsigned slot, struct error *err)
+{
+	uint16_t command = PCI_COMMAND_MASTER;
+	int ret = 0;
+
+	pthread_mutex_lock(&bus->lock);
+	for (unsigned i = 1; !slot && i < SLOTS; i++) {
+		if (!bus->slots[i])
+			slot = i;
+	}
+	if (!slot || slot >= SLOTS || bus->slots[slot]) {
+		ret = error_set(err, ENOSPC, "%s: no free PCI slot", device->name);
+		goto unlock;
+	}
+	device->bus = bus;
+	device->slot = (uint8_t)slot;
+	for (unsigned i = 0; i < PCI_BAR_COUNT; i++) {
+		if (device->bars[i].kind == PCI_BAR_NONE)
+			continue;
+		ret = assign_bar(device, i, err);
+		if (ret)
+			goto unmap;
+		command |= device->bars[i].kind == PCI_BAR_IO ? PCI_COMMAND_IO : PCI_COMMAND_MEMORY;
+	}
+	put16(device->config, PCI_CFG_COMMAND, command);
+	if (device->config[PCI_CFG_INTERRUPT_PIN])
+		device->config[PCI_CFG_INTERRUPT_LINE] =
+			(uint8_t)bus->config.intx[intx_line(device)].number;
+	memcpy(device->reset_config, device->config, sizeof(device->config));
+	bus->slots[slot] = device;
+	goto unlock;
+
+unmap:
+	for (unsigned i = 0; i < PCI_BAR_COUNT; i++)
+		unmap_bar(device, i);
+	device->bus = NULL;
+unlock:
+	pthread_mutex_unlock(&bus->lock);
+	return ret;
+}
+
+void pci_bus_detach(struct pci_device *device)
+{
+	struct pci_bus *bus = device->bus;
+
+	if (!bus)
+		return;
+	pthread_mutex_lock(&bus->lock);
+	for (unsigned i = 0; i < PCI_BAR_COUNT; i++)
+		unmap_bar(device, i);
+	device->intx_level = false;
+	update_intx(device);
+	bus->slots[device->slot] = NULL;
+	pthread_mutex_unlock(&bus->lock);
+	device->bus = NULL;
+}
+
+int pci_bus_create(const struct pci_bus_config *config, struct pci_bus **out, struct error *err)
+{
+	static const struct pci_ids bridge = {
+		.vendor = 0x8086, .device = 0x1237, .class_code = 0x060000, .revision = 2
+	};
+	struct pci_bus *bus = calloc(1, sizeof(*bus));
+	struct bus_region region = {
+		.base = CONFIG_PORTS,
+		.length = CONFIG_PORTS_COUNT,
+		.widths = BUS_WIDTH_1 | BUS_WIDTH_2 | BUS_WIDTH_4,
+		.owner = "pci",
+		.ops = &ports_ops,
+		.opaque = bus,
+	};
+	int ret;
+
+	if (!bus)
+		return error_set(err, ENOMEM, "pci: out of memory");
+	bus->config = *config;
+	pthread_mutex_init(&bus->lock, NULL);
+	region.lock = &bus->lock;
+	ret = bus_add(config->ports, &region, err);
+	if (ret)
+		goto free_bus;
+	pci_device_init(&bus->bridge, "pci-bridge", &bridge, 0);
+	put16(bus->bridge.config, PCI_CFG_COMMAND, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
+	memcpy(bus->bridge.reset_config, bus->bridge.config, sizeof(bus->bridge.config));
+	bus->bridge.bus = bus;
+	bus->slots[0] = &bus->bridge;
+	*out = bus;
+	return 0;
+
+free_bus:
+	pthread_mutex_destroy(&bus->lock);
+	free(bus);
+	return ret;
+}
+
+void pci_bus_destroy(struct pci_bus *bus)
+{
+	if (!bus)
+		return;
+	(void)bus_remove(bus->config.ports, CONFIG_PORTS);
+	pthread_mutex_destroy(&bus->lock);
+	free(bus);
+}
+
+void pci_bus_reset(struct pci_bus *bus)
+{
+	pthread_mutex_lock(&bus->lock);
+	bus->address = 0;
+	bus->reset_control = 0;
+	pthread_mutex_unlock(&bus->lock);
+	pci_device_reset(&bus->bridge);
+}
