@@ -41,6 +41,7 @@ struct display_mode {
 	uint32_t stride_bytes;
 	uint64_t offset_bytes; /* of the first pixel in video memory */
 	enum pixel_format format;
+	bool big_endian;     /* the pixels' words, dwords or byte triples are byte-swapped */
 	bool blank;	     /* show black: the guest turned the screen off */
 	uint32_t generation; /* changes with every change of any of the above */
 };

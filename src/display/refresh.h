@@ -20,7 +20,8 @@ void refresh_destroy(struct refresh *refresh);
 /* Look now rather than at the next period (input arrived, a screenshot is wanted). Any thread. */
 void refresh_kick(struct refresh *refresh);
 /* Looks once in the calling thread and returns when the surface shows everything that the guest had
- * written before the call. Any thread; also when stopped. */
+ * written before the call (unless it changes its mode all the time, or there is no memory for the
+ * picture). Any thread; also when stopped; holding no lock that a surface reader's wake takes. */
 void refresh_sync(struct refresh *refresh);
 
 #endif

@@ -1,0 +1,455 @@
+/* The refresh thread; see refresh.h.
+ *
+ * One pass: take the mode as one snapshot, add the pages written since the last pass to those still
+ * owed, convert the dirty spans of each row into a scratch line, and compare with the surface,
+ * which no other thread writes, without its lock. What differs is boxed per tile (below); only if
+ * there is a box is the surface locked and written. So a pass that finds nothing new disturbs
+ * nobody.
+ *
+ *        64 px
+ *      +------+------+------+     The picture in tiles. Each tile of a band of rows keeps the
+ * smallest 32 |      |   ## |##    |     box around what changed in it; boxes of neighbours are
+ * joined by px |      |   ## |##    |     damage_add where that costs little. A cursor gives a
+ * cursor's box, a
+ *      +------+------+------+     clock in the far corner another one.
+ *
+ * Threads: "refresh", and whoever calls refresh_sync; passes are serialised by pass_lock. Lock
+ * order: pass_lock, then the source's and the surface's own. `lock` guards the wishes to the thread
+ * only and is never held with another. */
+#include "display/refresh.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "core/log.h"
+#include "display/convert.h"
+#include "display/damage.h"
+
+#define TILE_WIDTH  64u
+#define BAND_HEIGHT 32u
+#define MAX_TILES   (DISPLAY_MAX_WIDTH / TILE_WIDTH)
+
+/* A guest that changes its mode all the time must not hold a pass for ever. */
+#define MAX_PASS_REPEATS 4
+
+/* Half-open; empty while left >= right. */
+struct box {
+	uint32_t left, top, right, bottom;
+};
+
+struct refresh {
+	struct display_source *source; /* immutable */
+	struct surface *surface;       /* immutable */
+	uint64_t period_ns;            /* immutable */
+
+	/* under pass_lock */
+	pthread_mutex_t pass_lock;
+	uint64_t *dirty; /* one bit for each page of video memory that has not been compared yet */
+	size_t dirty_words;
+	bool dirty_all;           /* compare the whole picture */
+	struct display_mode mode; /* of the last pass */
+	uint32_t palette_version;
+	uint32_t palette[256];
+	uint32_t *pixels; /* the surface's; ours to read between writes */
+	uint32_t surface_width, surface_height;
+	struct box boxes[MAX_TILES]; /* of the current band */
+	uint32_t line[DISPLAY_MAX_WIDTH];
+	bool damage_failed; /* said so once */
+
+	/* under lock */
+	pthread_mutex_t lock;
+	pthread_cond_t wish;
+	bool stop, kicked;
+	bool started;     /* owner's thread only */
+	pthread_t thread; /* owner's thread only */
+};
+
+/* ---- What is dirty ---- */
+
+static bool page_dirty(const struct refresh *refresh, uint64_t page)
+{
+	return refresh->dirty[page / 64] >> page % 64 & 1;
+}
+
+/* Finds the next run of dirty bytes in [*start, end): true and the run, false if there is none. */
+static bool next_run(const struct refresh *refresh, uint64_t *start, uint64_t end, uint64_t *stop)
+{
+	uint64_t at = *start;
+
+	while (at < end && !page_dirty(refresh, at / PAGE_BYTES))
+		at = align_down(at, PAGE_BYTES) + PAGE_BYTES;
+	if (at >= end)
+		return false;
+	*start = at;
+	while (at < end && page_dirty(refresh, at / PAGE_BYTES))
+		at = align_down(at, PAGE_BYTES) + PAGE_BYTES;
+	*stop = min_u64(at, end);
+	return true;
+}
+
+static bool anything_dirty(const struct refresh *refresh, uint64_t start, uint64_t end)
+{
+	uint64_t stop;
+
+	/* Whole words first: most passes find them all zero. */
+	while (start < end) {
+		uint64_t word = start / PAGE_BYTES / 64;
+		uint64_t word_end = min_u64((word + 1) * 64 * PAGE_BYTES, end);
+
+		if (refresh->dirty[word] && next_run(refresh, &start, word_end, &stop))
+			return true;
+		start = word_end;
+	}
+	return false;
+}
+
+static void collect(struct refresh *refresh)
+{
+	int result = refresh->source->ops->collect_damage(
+		refresh->source, refresh->dirty, refresh->dirty_words);
+
+	if (result >= 0)
+		return;
+	/* Nobody tells what changed: look at everything, which is slow and right. */
+	refresh->dirty_all = true;
+	if (!refresh->damage_failed)
+		log_warn("refresh",
+			"the host does not tell what the guest draws: %s (the whole "
+			"screen is compared at each refresh, which is slower)",
+			strerror(-result));
+	refresh->damage_failed = true;
+}
+
+/* ---- The mode ---- */
+
+/* The source promises all this; video memory is our own bounds, so it is checked where it is used.
+ */
+static bool mode_fits(const struct refresh *refresh, const struct display_mode *mode)
+{
+	uint64_t last_row, row_bytes;
+
+	if (!mode->width || !mode->height || mode->width > DISPLAY_MAX_WIDTH ||
+		mode->height > DISPLAY_MAX_HEIGHT || mode->format > PIXEL_XRGB8888)
+		return false;
+	row_bytes = (uint64_t)mode->width * pixel_format_bytes(mode->format);
+	last_row = (uint64_t)(mode->height - 1) * mode->stride_bytes;
+	if (mode->offset_bytes > refresh->source->vram_bytes)
+		return false;
+	return range_fits(mode->offset_bytes + last_row, row_bytes, refresh->source->vram_bytes);
+}
+
+static void read_palette(struct refresh *refresh)
+{
+	uint32_t version = refresh->source->ops->get_palette(refresh->source, refresh->palette);
+
+	if (version != refresh->palette_version)
+		refresh->dirty_all = true;
+	refresh->palette_version = version;
+}
+
+/* ---- Comparing and writing ---- */
+
+static void draw_row(
+	struct refresh *refresh, uint32_t y, uint32_t left, uint32_t right, uint32_t *target)
+{
+	const struct display_mode *mode = &refresh->mode;
+	uint64_t offset = mode->offset_bytes + (uint64_t)y * mode->stride_bytes +
+			  (uint64_t)left * pixel_format_bytes(mode->format);
+
+	if (mode->blank)
+		memset(target, 0, (right - left) * sizeof(*target));
+	else
+		convert_row(mode->format, mode->big_endian, refresh->source->vram + offset,
+			right - left, refresh->palette, target);
+}
+
+static void box_extend(struct box *box, uint32_t left, uint32_t right, uint32_t y)
+{
+	if (box->left >= box->right) {
+		*box = (struct box){ left, y, right, y + 1 };
+		return;
+	}
+	if (left < box->left)
+		box->left = left;
+	if (right > box->right)
+		box->right = right;
+	box->bottom = y + 1;
+}
+
+/* Compares pixels [left, right) of a row with the surface and boxes what differs, tile by tile. */
+static void compare_span(struct refresh *refresh, uint32_t y, uint32_t left, uint32_t right)
+{
+	const uint32_t *shown = refresh->pixels + (size_t)y * refresh->surface_width;
+
+	draw_row(refresh, y, left, right, refresh->line + left);
+	while (left < right) {
+		uint32_t tile = left / TILE_WIDTH, end = (tile + 1) * TILE_WIDTH;
+		uint32_t first, last;
+
+		if (end > right)
+			end = right;
+		if (convert_differs(refresh->line + left, shown + left, end - left, &first, &last))
+			box_extend(&refresh->boxes[tile], left + first, left + last + 1, y);
+		left = end;
+	}
+}
+
+static void compare_row(struct refresh *refresh, uint32_t y)
+{
+	const struct display_mode *mode = &refresh->mode;
+	uint64_t row = mode->offset_bytes + (uint64_t)y * mode->stride_bytes;
+	uint64_t bytes = pixel_format_bytes(mode->format);
+	uint64_t end = row + mode->width * bytes;
+	uint64_t start = row, stop;
+
+	if (refresh->dirty_all) {
+		compare_span(refresh, y, 0, mode->width);
+		return;
+	}
+	/* A pixel on the border of two pages belongs to both. */
+	for (; next_run(refresh, &start, end, &stop); start = stop)
+		compare_span(refresh, y, (uint32_t)((start - row) / bytes),
+			(uint32_t)((stop - row + bytes - 1) / bytes));
+}
+
+/* Finds what differs from the surface, which has the mode's size. */
+static void compare(struct refresh *refresh, struct damage *damage)
+{
+	const struct display_mode *mode = &refresh->mode;
+	uint32_t tiles = (mode->width + TILE_WIDTH - 1) / TILE_WIDTH;
+
+	for (uint32_t top = 0; top < mode->height; top += BAND_HEIGHT) {
+		uint32_t bottom = top + BAND_HEIGHT;
+
+		if (bottom > mode->height)
+			bottom = mode->height;
+		memset(refresh->boxes, 0, tiles * sizeof(refresh->boxes[0]));
+		for (uint32_t y = top; y < bottom; y++)
+			compare_row(refresh, y);
+		for (uint32_t tile = 0; tile < tiles; tile++) {
+			const struct box *box = &refresh->boxes[tile];
+
+			damage_add(
+				damage, (struct rect){ box->left, box->top, box->right - box->left,
+						box->bottom - box->top });
+		}
+	}
+}
+
+/* -ENOMEM: the surface is as it was. */
+static int write_damage(struct refresh *refresh, const struct damage *damage)
+{
+	uint32_t stride;
+	int result = surface_write_begin(refresh->surface, refresh->mode.width,
+		refresh->mode.height, &refresh->pixels, &stride);
+
+	if (result)
+		return result;
+	refresh->surface_width = refresh->mode.width;
+	refresh->surface_height = refresh->mode.height;
+	for (size_t i = 0; i < damage->count; i++) {
+		const struct rect *rect = &damage->rects[i];
+
+		for (uint32_t y = rect->y; y < rect->y + rect->height; y++)
+			draw_row(refresh, y, rect->x, rect->x + rect->width,
+				refresh->pixels + (size_t)y * stride + rect->x);
+	}
+	surface_write_end(refresh->surface, damage->rects, damage->count);
+	return 0;
+}
+
+/* Under pass_lock. Returns whether the surface changed; *again: the mode changed under us. */
+static bool pass(struct refresh *refresh, bool *again)
+{
+	struct damage damage = { .count = 0 };
+	struct display_mode mode;
+	uint64_t end;
+
+	refresh->source->ops->get_mode(refresh->source, &mode);
+	*again = false;
+	if (mode.generation != refresh->mode.generation)
+		refresh->dirty_all = true;
+	if (!mode_fits(refresh, &mode))
+		return false; /* no picture yet: keep showing what there is */
+	collect(refresh);
+	refresh->mode = mode;
+	if (mode.format == PIXEL_INDEX8)
+		read_palette(refresh);
+
+	if (mode.width != refresh->surface_width || mode.height != refresh->surface_height) {
+		damage_add(&damage, (struct rect){ .width = mode.width, .height = mode.height });
+	} else if (mode.blank) {
+		/* Black stays black whatever the guest draws. */
+		if (refresh->dirty_all)
+			compare(refresh, &damage);
+	} else {
+		end = mode.offset_bytes + (uint64_t)(mode.height - 1) * mode.stride_bytes +
+		      (uint64_t)mode.width * pixel_format_bytes(mode.format);
+		if (!refresh->dirty_all && !anything_dirty(refresh, mode.offset_bytes, end))
+			return false;
+		compare(refresh, &damage);
+	}
+	if (damage.count && write_damage(refresh, &damage)) {
+		refresh->dirty_all = true; /* owed until there is memory again */
+		return false;
+	}
+	refresh->dirty_all = false;
+	memset(refresh->dirty, 0, refresh->dirty_words * sizeof(*refresh->dirty));
+
+	refresh->source->ops->get_mode(refresh->source, &mode);
+	*again = mode.generation != refresh->mode.generation;
+	return damage.count > 0;
+}
+
+static bool look(struct refresh *refresh)
+{
+	bool changed = false, again = true;
+
+	pthread_mutex_lock(&refresh->pass_lock);
+	for (int i = 0; again && i < MAX_PASS_REPEATS; i++)
+		changed |= pass(refresh, &again);
+	pthread_mutex_unlock(&refresh->pass_lock);
+	return changed;
+}
+
+/* ---- The thread ---- */
+
+static uint64_t now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+/* Waits until it is time to look: at the latest at `regular`, when kicked at `earliest`. False:
+ * stop. */
+static bool wait_turn(struct refresh *refresh, uint64_t earliest, uint64_t regular)
+{
+	bool proceed;
+
+	pthread_mutex_lock(&refresh->lock);
+	for (;;) {
+		uint64_t due = refresh->kicked ? earliest : regular;
+		struct timespec deadline = {
+			.tv_sec = (time_t)(due / 1000000000u),
+			.tv_nsec = (long)(due % 1000000000u),
+		};
+
+		if (refresh->stop || now_ns() >= due)
+			break;
+		pthread_cond_timedwait(&refresh->wish, &refresh->lock, &deadline);
+	}
+	refresh->kicked = false;
+	proceed = !refresh->stop;
+	pthread_mutex_unlock(&refresh->lock);
+	return proceed;
+}
+
+static void *refresh_main(void *opaque)
+{
+	struct refresh *refresh = opaque;
+	uint64_t earliest = 0, regular = 0;
+
+	/* A kick brings the next look forward, but never two updates within one period. */
+	while (wait_turn(refresh, earliest, regular)) {
+		uint64_t begun = now_ns();
+
+		regular = begun + refresh->period_ns;
+		if (look(refresh))
+			earliest = regular;
+	}
+	return NULL;
+}
+
+int refresh_create(struct display_source *source, struct surface *surface, unsigned hz,
+	struct refresh **out, struct error *err)
+{
+	struct refresh *refresh;
+	pthread_condattr_t attributes;
+
+	if (!hz || hz > 1000)
+		return error_set(err, EINVAL, "refresh rate %u: not between 1 and 1000 Hz", hz);
+	refresh = calloc(1, sizeof(*refresh));
+	if (!refresh)
+		return error_set(err, ENOMEM, "refresh: out of memory");
+	refresh->source = source;
+	refresh->surface = surface;
+	refresh->period_ns = 1000000000u / hz;
+	refresh->dirty_all = true;
+	refresh->dirty_words = (size_t)((source->vram_bytes / PAGE_BYTES + 63) / 64);
+	refresh->dirty = calloc(refresh->dirty_words, sizeof(*refresh->dirty));
+	if (!refresh->dirty) {
+		free(refresh);
+		return error_set(err, ENOMEM, "refresh: out of memory");
+	}
+	pthread_mutex_init(&refresh->pass_lock, NULL);
+	pthread_mutex_init(&refresh->lock, NULL);
+	pthread_condattr_init(&attributes);
+	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+	pthread_cond_init(&refresh->wish, &attributes);
+	pthread_condattr_destroy(&attributes);
+	*out = refresh;
+	return 0;
+}
+
+int refresh_start(struct refresh *refresh, struct error *err)
+{
+	sigset_t all, before;
+	int result;
+
+	if (refresh->started)
+		return 0;
+	refresh->stop = false;
+	/* Signals belong to the main thread. */
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	result = pthread_create(&refresh->thread, NULL, refresh_main, refresh);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	if (result)
+		return error_set(err, result, "refresh thread: %s", strerror(result));
+	pthread_setname_np(refresh->thread, "refresh");
+	refresh->started = true;
+	return 0;
+}
+
+void refresh_stop(struct refresh *refresh)
+{
+	if (!refresh || !refresh->started)
+		return;
+	pthread_mutex_lock(&refresh->lock);
+	refresh->stop = true;
+	pthread_cond_signal(&refresh->wish);
+	pthread_mutex_unlock(&refresh->lock);
+	pthread_join(refresh->thread, NULL);
+	refresh->started = false;
+}
+
+void refresh_destroy(struct refresh *refresh)
+{
+	if (!refresh)
+		return;
+	refresh_stop(refresh);
+	pthread_cond_destroy(&refresh->wish);
+	pthread_mutex_destroy(&refresh->lock);
+	pthread_mutex_destroy(&refresh->pass_lock);
+	free(refresh->dirty);
+	free(refresh);
+}
+
+void refresh_kick(struct refresh *refresh)
+{
+	pthread_mutex_lock(&refresh->lock);
+	refresh->kicked = true;
+	pthread_cond_signal(&refresh->wish);
+	pthread_mutex_unlock(&refresh->lock);
+}
+
+void refresh_sync(struct refresh *refresh)
+{
+	look(refresh);
+}
