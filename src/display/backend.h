@@ -45,8 +45,9 @@ struct display_backend_ops {
 	int (*init)(struct display_backend *backend, const char *argument, struct error *err);
 	void (*run)(struct display_backend *backend);
 	void (*fini)(struct display_backend *backend);
-	/* Any thread, no lock held by the caller; must only signal run. May come before init is done
-	 * and until fini has returned. */
+	/* Any thread; must only signal run, and takes no lock but for that. Comes only after init has
+	 * succeeded and before fini; a notice from before that comes once then. (What init itself sets
+	 * going, such as a surface reader's wake, may come at any time until fini takes it away.) */
 	void (*wakeup)(struct display_backend *backend);
 };
 
@@ -57,7 +58,7 @@ VMGUI_MUST_USE int backend_create(const char *name, const struct display_host *h
 /* Starts the thread and waits for init; returns init's result. */
 VMGUI_MUST_USE int backend_start(struct display_backend *backend, const char *argument,
 	struct error *err);
-/* Asks run to end and joins; idempotent. */
+/* Asks run to end and joins; idempotent. backend_start may follow again. */
 void backend_stop(struct display_backend *backend);
 void backend_destroy(struct display_backend *backend);
 /* The VM's state or the LEDs changed: wake up and look. Any thread. */
