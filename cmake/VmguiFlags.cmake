@@ -1,5 +1,6 @@
 # The warnings and hardening that every target of the project is built with.
 #   vmgui_flags   interface target: language level, warnings, sanitizers, hardening
+include(CheckCCompilerFlag)
 add_library(vmgui_flags INTERFACE)
 target_compile_features(vmgui_flags INTERFACE c_std_11)
 set(CMAKE_C_EXTENSIONS ON)
@@ -27,10 +28,14 @@ if(VMGUI_FUZZ)
 endif()
 
 if(CMAKE_BUILD_TYPE STREQUAL "Release" OR CMAKE_BUILD_TYPE STREQUAL "RelWithDebInfo")
-  target_compile_options(vmgui_flags INTERFACE $<$<COMPILE_LANGUAGE:C>:
-    -fstack-protector-strong -ftrivial-auto-var-init=zero>)
+  target_compile_options(vmgui_flags INTERFACE $<$<COMPILE_LANGUAGE:C>:-fstack-protector-strong>)
+  # Sanitizers are to see variables that nobody set, and clang 14 has the zero kind only behind a switch.
   if(NOT VMGUI_SANITIZE)
     target_compile_options(vmgui_flags INTERFACE -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3)
+    check_c_compiler_flag(-ftrivial-auto-var-init=zero VMGUI_HAVE_AUTO_VAR_INIT)
+    if(VMGUI_HAVE_AUTO_VAR_INIT)
+      target_compile_options(vmgui_flags INTERFACE $<$<COMPILE_LANGUAGE:C>:-ftrivial-auto-var-init=zero>)
+    endif()
   endif()
   target_link_options(vmgui_flags INTERFACE -Wl,-z,relro,-z,now)
 endif()
