@@ -70,9 +70,11 @@ static void mouse_event(const struct mouse_event *mouse)
 /* Everything that the devices have to say; true if the picture changes. */
 static bool collect(void)
 {
-	bool changed = rate != 0;
+	bool changed = rate != 0; /* woken by the clock */
 	const char *line;
 
+	while ((line = serial_line()))
+		command_run(line);
 	for (;;) {
 		struct ps2_event event = ps2_next();
 
@@ -84,8 +86,6 @@ static bool collect(void)
 			mouse_event(&event.mouse);
 		changed = true;
 	}
-	while ((line = serial_line()))
-		command_run(line);
 	if (acpi_power_button()) {
 		report("power button");
 		acpi_power_off();
@@ -119,10 +119,10 @@ void card_main(const void *boot_params)
 	if (value)
 		command_run_list(value);
 	for (;;) {
-		interrupts_wait();
 		if (collect()) {
 			card.frame++;
 			picture_update(&card);
 		}
+		interrupts_wait();
 	}
 }
