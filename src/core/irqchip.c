@@ -151,39 +151,33 @@ const struct msi_controller *irqchip_msi(struct irqchip *chip)
 	return &chip->msi;
 }
 
+static int fail(const char *what, int ret, struct error *err)
+{
+	return error_set(err, -ret, "KVM: it cannot create the %s: %s (vmgui doctor tells more)", what,
+		strerror(-ret));
+}
+
 int irqchip_create(struct kvm *kvm, uint16_t level_irqs, struct irqchip **out, struct error *err)
 {
-	struct kvm_pit_config pit = { .flags = KVM_PIT_SPEAKER_DUMMY };
 	struct irqchip *chip = calloc(1, sizeof(*chip));
-	const char *what = "interrupt controllers";
 	int ret;
 
 	if (!chip)
 		return error_set(err, ENOMEM, "interrupt controllers: out of memory");
 	chip->kvm = kvm;
 	ret = kvm_vm_ioctl(kvm, KVM_CREATE_IRQCHIP, NULL);
-	if (ret < 0)
-		goto free_chip;
-	for (uint32_t i = 0; i < 3; i++) {
+	for (uint32_t i = 0; i < 3 && ret >= 0; i++) {
 		chip->pristine[i].chip_id = i;
 		ret = kvm_vm_ioctl(kvm, KVM_GET_IRQCHIP, &chip->pristine[i]);
-		if (ret < 0)
-			goto free_chip;
 	}
 	chip->pristine[KVM_IRQCHIP_PIC_MASTER].chip.pic.elcr = (uint8_t)level_irqs;
 	chip->pristine[KVM_IRQCHIP_PIC_SLAVE].chip.pic.elcr = (uint8_t)(level_irqs >> 8);
-	for (uint32_t i = 0; i < 2; i++) {
+	for (uint32_t i = 0; i < 2 && ret >= 0; i++)
 		ret = kvm_vm_ioctl(kvm, KVM_SET_IRQCHIP, &chip->pristine[i]);
-		if (ret < 0)
-			goto free_chip;
+	if (ret < 0) {
+		free(chip);
+		return fail("interrupt controllers", ret, err);
 	}
-	what = "interval timer";
-	ret = kvm_vm_ioctl(kvm, KVM_CREATE_PIT2, &pit);
-	if (ret < 0)
-		goto free_chip;
-	ret = kvm_vm_ioctl(kvm, KVM_GET_PIT2, &chip->pristine_pit);
-	if (ret < 0)
-		goto free_chip;
 	pthread_mutex_init(&chip->lock, NULL);
 	chip->msi = (struct msi_controller){
 		.allocate = msi_allocate,
@@ -195,11 +189,17 @@ int irqchip_create(struct kvm *kvm, uint16_t level_irqs, struct irqchip **out, s
 	};
 	*out = chip;
 	return 0;
+}
 
-free_chip:
-	free(chip);
-	return error_set(err, -ret, "KVM: it cannot create the %s: %s (vmgui doctor tells more)",
-		what, strerror(-ret));
+int irqchip_create_timer(struct irqchip *chip, struct error *err)
+{
+	/* Port 0x61 then belongs to the kernel's timer, as its channel 2 does. */
+	struct kvm_pit_config pit = { .flags = KVM_PIT_SPEAKER_DUMMY };
+	int ret = kvm_vm_ioctl(chip->kvm, KVM_CREATE_PIT2, &pit);
+
+	if (ret >= 0)
+		ret = kvm_vm_ioctl(chip->kvm, KVM_GET_PIT2, &chip->pristine_pit);
+	return ret < 0 ? fail("interval timer", ret, err) : 0;
 }
 
 void irqchip_destroy(struct irqchip *chip)

@@ -17,9 +17,11 @@
 
 struct irqchip;
 
-/* level_irqs: mask of ISA interrupts that are level-triggered (PCI, SCI). Creates chips and timer. */
+/* level_irqs: mask of ISA interrupts that are level-triggered (PCI, SCI). Before any vCPU. */
 VMGUI_MUST_USE int irqchip_create(struct kvm *kvm, uint16_t level_irqs, struct irqchip **chip,
 	struct error *err);
+/* The timer, once all memory slots are made. */
+VMGUI_MUST_USE int irqchip_create_timer(struct irqchip *chip, struct error *err);
 void irqchip_destroy(struct irqchip *chip);
 /* All of it back to the power-on state; vCPUs are stopped. */
 void irqchip_reset(struct irqchip *chip);
