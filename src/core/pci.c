@@ -324,7 +324,22 @@ void pci_device_reset(struct pci_device *device)
 	pthread_mutex_unlock(&bus->lock);
 }
 
-/* Lowest free address for the BAR: tries each multiple of its size that follows a taken region. */
+/* The end of a BAR of device that [address, address + size) runs into, or 0. */
+static uint64_t bar_in_the_way(
+	const struct pci_device *device, bool io, uint64_t address, uint64_t size)
+{
+	for (unsigned i = 0; i < PCI_BAR_COUNT; i++) {
+		uint64_t start = device->mapped[i], length = device->bars[i].size_bytes;
+
+		if (start && (device->bars[i].kind == PCI_BAR_IO) == io &&
+			address < start + length && start < address + size)
+			return start + length;
+	}
+	return 0;
+}
+
+/* Lowest free address for the BAR. BARs in the way are stepped over whole, since one may be as
+ * large as thousands of others; what else lies in the window, the bus finds. */
 static int assign_bar(struct pci_device *device, unsigned index, struct error *err)
 {
 	const struct pci_bus_config *config = &device->bus->config;
@@ -335,12 +350,24 @@ static int assign_bar(struct pci_device *device, unsigned index, struct error *e
 	uint64_t address = align_up(io ? config->ports_base : config->mmio_base, step);
 	unsigned offset = PCI_CFG_BAR0 + 4 * index;
 
-	for (unsigned tries = 0; tries < 4096 && address <= end - bar->size_bytes;
-		tries++, address += step) {
-		int ret = map_bar(device, index, address, err);
+	for (unsigned tries = 0; tries < 4096 && address <= end - bar->size_bytes; tries++) {
+		uint64_t taken = bar_in_the_way(device, io, address, bar->size_bytes);
+		int ret;
 
-		if (ret == -EEXIST)
+		for (unsigned i = 0; !taken && i < SLOTS; i++) {
+			if (device->bus->slots[i])
+				taken = bar_in_the_way(
+					device->bus->slots[i], io, address, bar->size_bytes);
+		}
+		if (taken) {
+			address = align_up(taken, step);
 			continue;
+		}
+		ret = map_bar(device, index, address, err);
+		if (ret == -EEXIST) {
+			address += step;
+			continue;
+		}
 		if (!ret)
 			put32(device->config, offset,
 				get32(device->config, offset) | (uint32_t)address);
