@@ -1,0 +1,111 @@
+/* Device memory of a test: plain memory that notes which pages the test, playing the guest, wrote.
+ */
+#ifndef VMGUI_TESTS_FAKE_MEMORY_H
+#define VMGUI_TESTS_FAKE_MEMORY_H
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/device_memory.h"
+
+struct fake_memory {
+	struct device_memory base;
+	uint64_t gpa;      /* 0: not mapped */
+	int collect_error; /* returned by collect_dirty instead, if not 0 */
+	pthread_mutex_t lock;
+	uint64_t *dirty; /* under lock */
+	size_t words;
+};
+
+static inline int fake_memory_map(struct device_memory *base, uint64_t gpa)
+{
+	container_of(base, struct fake_memory, base)->gpa = gpa;
+	return 0;
+}
+
+static inline void fake_memory_unmap(struct device_memory *base)
+{
+	container_of(base, struct fake_memory, base)->gpa = 0;
+}
+
+static inline int fake_memory_collect(struct device_memory *base, uint64_t *bitmap, size_t words)
+{
+	struct fake_memory *memory = container_of(base, struct fake_memory, base);
+	uint64_t any = 0;
+
+	if (memory->collect_error)
+		return memory->collect_error;
+	if (words < memory->words)
+		return -EINVAL;
+	pthread_mutex_lock(&memory->lock);
+	for (size_t i = 0; i < memory->words; i++) {
+		any |= memory->dirty[i];
+		bitmap[i] |= memory->dirty[i];
+		memory->dirty[i] = 0;
+	}
+	pthread_mutex_unlock(&memory->lock);
+	return any != 0;
+}
+
+/* The bytes stand right before unreadable room under AddressSanitizer: reading past them is seen.
+ */
+static inline struct fake_memory *fake_memory_create(uint64_t size_bytes)
+{
+	static const struct device_memory_ops ops = { fake_memory_map, fake_memory_unmap,
+		fake_memory_collect };
+	struct fake_memory *memory = calloc(1, sizeof(*memory));
+
+	if (!memory)
+		abort();
+	memory->base.ops = &ops;
+	memory->base.size_bytes = size_bytes;
+	memory->base.hva = calloc(1, size_bytes);
+	memory->words = size_bytes / PAGE_BYTES / 64;
+	memory->dirty = calloc(memory->words, sizeof(*memory->dirty));
+	if (!memory->base.hva || !memory->dirty)
+		abort();
+	pthread_mutex_init(&memory->lock, NULL);
+	return memory;
+}
+
+static inline void fake_memory_destroy(struct fake_memory *memory)
+{
+	pthread_mutex_destroy(&memory->lock);
+	free(memory->dirty);
+	free(memory->base.hva);
+	free(memory);
+}
+
+/* As KVM does: the bytes first, the log after them. */
+static inline void fake_memory_touch(struct fake_memory *memory, uint64_t offset, uint64_t length)
+{
+	if (!length)
+		return;
+	pthread_mutex_lock(&memory->lock);
+	for (uint64_t page = offset / PAGE_BYTES; page <= (offset + length - 1) / PAGE_BYTES;
+		page++)
+		memory->dirty[page / 64] |= UINT64_C(1) << page % 64;
+	pthread_mutex_unlock(&memory->lock);
+}
+
+static inline void fake_memory_write(
+	struct fake_memory *memory, uint64_t offset, const void *data, uint64_t length)
+{
+	if (!range_fits(offset, length, memory->base.size_bytes))
+		abort();
+	memcpy(memory->base.hva + offset, data, length);
+	fake_memory_touch(memory, offset, length);
+}
+
+static inline void fake_memory_fill(
+	struct fake_memory *memory, uint64_t offset, uint8_t value, uint64_t length)
+{
+	if (!range_fits(offset, length, memory->base.size_bytes))
+		abort();
+	memset(memory->base.hva + offset, value, length);
+	fake_memory_touch(memory, offset, length);
+}
+
+#endif

@@ -1,0 +1,85 @@
+/* The EDID that the card shows: checked field by field as a driver reads it. */
+#include "cmocka_all.h"
+
+#include "devices/edid.h"
+
+static void build(uint8_t edid[EDID_BYTES], uint32_t width, uint32_t height)
+{
+	const struct edid_options options = { "vmgui", width, height, 4u << 20 };
+
+	edid_build(edid, &options);
+}
+
+static void edid_checksum_and_header_are_valid(void **state)
+{
+	static const uint32_t sizes[][2] = { { 640, 480 }, { 1024, 768 }, { 1366, 768 },
+		{ 1920, 1080 }, { 3840, 2160 }, { 8, 1 } };
+
+	(void)state;
+	for (size_t i = 0; i < array_size(sizes); i++) {
+		uint8_t edid[EDID_BYTES], sum = 0;
+
+		build(edid, sizes[i][0], sizes[i][1]);
+		for (unsigned j = 0; j < EDID_BYTES; j++)
+			sum = (uint8_t)(sum + edid[j]);
+		assert_int_equal(sum, 0);
+		assert_memory_equal(edid, "\0\xff\xff\xff\xff\xff\xff\0", 8);
+		assert_int_equal(edid[18], 1);
+		assert_int_equal(edid[19], 4);
+		assert_int_equal(edid[126], 0);
+	}
+}
+
+static void edid_preferred_timing_is_the_start_up_mode(void **state)
+{
+	uint8_t edid[EDID_BYTES], *timing = edid + 54;
+
+	(void)state;
+	build(edid, 1920, 1080);
+	assert_int_equal(timing[2] | (timing[4] & 0xf0) << 4, 1920);
+	assert_int_equal(timing[5] | (timing[7] & 0xf0) << 4, 1080);
+	/* CVT's reduced-blanking table has 138.5 MHz and 31 lines for this mode. */
+	assert_int_equal(timing[0] | timing[1] << 8, 13850);
+	assert_int_equal(timing[6] | (timing[7] & 0x0f) << 8, 31);
+	build(edid, 3840, 2160);
+	assert_int_equal(timing[2] | (timing[4] & 0xf0) << 4, 3840);
+	assert_int_equal(timing[0] | timing[1] << 8, 53325);
+}
+
+static void edid_names_the_monitor(void **state)
+{
+	const struct edid_options longer = { "a name that is too long", 640, 480, 0 };
+	uint8_t edid[EDID_BYTES];
+
+	(void)state;
+	build(edid, 1024, 768);
+	assert_memory_equal(edid + 90, "\0\0\0\xfc\0vmgui\n       ", 18);
+	edid_build(edid, &longer);
+	assert_memory_equal(edid + 95, "a name that i", 13);
+}
+
+static void edid_offers_no_mode_larger_than_memory(void **state)
+{
+	const struct edid_options small = { "vmgui", 640, 480, 1280 * 800 };
+	uint8_t edid[EDID_BYTES];
+
+	(void)state;
+	edid_build(edid, &small);
+	for (unsigned i = 0; i < 8; i++) {
+		const uint8_t *slot = edid + 38 + 2 * i;
+
+		assert_true((slot[0] == 1 && slot[1] == 1) || (slot[0] + 31) * 8 == 1280);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(edid_checksum_and_header_are_valid),
+		cmocka_unit_test(edid_preferred_timing_is_the_start_up_mode),
+		cmocka_unit_test(edid_names_the_monitor),
+		cmocka_unit_test(edid_offers_no_mode_larger_than_memory),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
