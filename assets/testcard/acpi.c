@@ -1,35 +1,37 @@
-/* As much of ACPI 6.4 as switching off, resetting and the power button take: RSDP (5.2.5), XSDT (5.2.8),
- * FADT (5.2.9), MADT (5.2.12), and \_S5_ read from the DSDT's bytes, without an interpreter. Without
- * tables, the ports are where vmgui has them. */
+/* As much of ACPI 6.4 as switching off, resetting and the power button take: RSDP (5.2.5), RSDT and
+ * XSDT (5.2.7, 5.2.8), FADT (5.2.9), MADT (5.2.12), and \_S5_ read from the DSDT's bytes, without
+ * an interpreter. Without tables, the ports are where vmgui has them. */
 #include "card.h"
 
 #define DEFAULT_PM1_EVENT   0x600
 #define DEFAULT_PM1_CONTROL 0x604
-#define DEFAULT_SLP_TYP	    5
+#define DEFAULT_SLP_TYP     5
 
 #define PM1_POWER_BUTTON 0x0100 /* in the status and in the enable register */
-#define PM1_SLP_TYP_BIT	 10
-#define PM1_SLP_EN	 0x2000
+#define PM1_SLP_TYP_BIT  10
+#define PM1_SLP_EN       0x2000
 
 #define TABLE_HEADER_BYTES 36u
-#define FADT_DSDT	   40u
-#define FADT_PM1A_EVENT	   56u
+#define FADT_DSDT          40u
+#define FADT_PM1A_EVENT    56u
 #define FADT_PM1A_CONTROL  64u
 #define FADT_PM1_EVENT_LEN 88u
-#define FADT_FLAGS	   112u
-#define FADT_FLAG_RESET	   0x400u
-#define FADT_RESET_REG	   116u
+#define FADT_FLAGS         112u
+#define FADT_FLAG_RESET    0x400u
+#define FADT_RESET_REG     116u
 #define FADT_RESET_VALUE   128u
-#define FADT_X_DSDT	   140u
-#define GAS_SYSTEM_IO	   1
+#define FADT_X_DSDT        140u
+#define GAS_SYSTEM_IO      1
 
-#define MADT_ENTRIES	   44u
-#define MADT_LOCAL_APIC	   0
-#define MADT_ENABLED	   1u
+#define MADT_ENTRIES    44u
+#define MADT_LOCAL_APIC 0
+#define MADT_ENABLED    1u
 
 #define RSDP_SCAN_START 0xe0000u
-#define RSDP_SCAN_END	0x100000u
-#define RSDP_XSDT	24u
+#define RSDP_SCAN_END   0x100000u
+#define RSDP_REVISION   15u
+#define RSDP_RSDT       16u
+#define RSDP_XSDT       24u
 
 /* Addresses from tables are only followed inside what is mapped. */
 #define MAPPED_END 0x100000000u
@@ -41,7 +43,7 @@ static uint16_t slp_typ = DEFAULT_SLP_TYP;
 static uint32_t read32(const uint8_t *at)
 {
 	return (uint32_t)at[0] | (uint32_t)at[1] << 8 | (uint32_t)at[2] << 16 |
-		(uint32_t)at[3] << 24;
+	       (uint32_t)at[3] << 24;
 }
 
 static uint64_t read64(const uint8_t *at)
@@ -61,7 +63,8 @@ static const uint8_t *table_at(uint64_t address, const char *signature)
 	uint8_t sum = 0;
 	uint32_t length;
 
-	if (!address || address > MAPPED_END - TABLE_HEADER_BYTES || memcmp(table, signature, 4) != 0)
+	if (!address || address > MAPPED_END - TABLE_HEADER_BYTES ||
+		memcmp(table, signature, 4) != 0)
 		return NULL;
 	length = table_length(table);
 	if (length < TABLE_HEADER_BYTES || length > MAPPED_END - address)
@@ -98,8 +101,8 @@ static void find_s5(const uint8_t *dsdt)
 			continue;
 		at += 5;
 		at += 1 + (*at >> 6); /* package length */
-		at++;		      /* number of elements */
-		if (*at == 0x0a)      /* byte prefix; else the constants 0 and 1 stand for themselves */
+		at++;                 /* number of elements */
+		if (*at == 0x0a) /* byte prefix; else the constants 0 and 1 stand for themselves */
 			at++;
 		slp_typ = *at;
 		return;
@@ -108,22 +111,29 @@ static void find_s5(const uint8_t *dsdt)
 
 void acpi_init(void)
 {
-	const uint8_t *rsdp = find_rsdp(), *xsdt = NULL, *dsdt;
+	const uint8_t *rsdp = find_rsdp(), *list = NULL, *dsdt;
+	uint32_t size = 8;
 
-	if (rsdp)
-		xsdt = table_at(read64(rsdp + RSDP_XSDT), "XSDT");
-	for (uint32_t i = TABLE_HEADER_BYTES; xsdt && i + 8 <= table_length(xsdt); i += 8) {
-		uint64_t address = read64(xsdt + i);
+	if (rsdp && rsdp[RSDP_REVISION] >= 2)
+		list = table_at(read64(rsdp + RSDP_XSDT), "XSDT");
+	if (rsdp && !list) {
+		list = table_at(read32(rsdp + RSDP_RSDT), "RSDT");
+		size = 4;
+	}
+	for (uint32_t i = TABLE_HEADER_BYTES; list && i + size <= table_length(list); i += size) {
+		uint64_t address = size == 8 ? read64(list + i) : read32(list + i);
 
 		if (!fadt)
 			fadt = table_at(address, "FACP");
 		if (!madt)
 			madt = table_at(address, "APIC");
 	}
-	if (fadt && table_length(fadt) >= FADT_X_DSDT + 8) {
+	if (fadt && table_length(fadt) >= FADT_RESET_REG) {
 		pm1_event = (uint16_t)read32(fadt + FADT_PM1A_EVENT);
 		pm1_control = (uint16_t)read32(fadt + FADT_PM1A_CONTROL);
-		dsdt = table_at(read64(fadt + FADT_X_DSDT), "DSDT");
+		dsdt = table_length(fadt) >= FADT_X_DSDT + 8
+			       ? table_at(read64(fadt + FADT_X_DSDT), "DSDT")
+			       : NULL;
 		if (!dsdt)
 			dsdt = table_at(read32(fadt + FADT_DSDT), "DSDT");
 		if (dsdt)
@@ -170,7 +180,8 @@ unsigned acpi_processors(uint8_t *apic_ids, unsigned max)
 
 		if (entry[1] < 2)
 			break;
-		if (entry[0] == MADT_LOCAL_APIC && (read32(entry + 4) & MADT_ENABLED) && count < max)
+		if (entry[0] == MADT_LOCAL_APIC && (read32(entry + 4) & MADT_ENABLED) &&
+			count < max)
 			apic_ids[count++] = entry[3];
 		i += entry[1];
 	}

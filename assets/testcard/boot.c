@@ -1,27 +1,27 @@
-/* What the boot loader left in boot_params: Linux's boot protocol, Documentation/arch/x86/zero-page.rst
- * and boot.rst. A copy is taken first. */
+/* What the boot loader left in boot_params: Linux's boot protocol,
+ * Documentation/arch/x86/zero-page.rst and boot.rst. A copy is taken first. */
 #include "card.h"
 
-#define SCREEN_WIDTH	 0x12
-#define SCREEN_HEIGHT	 0x14
-#define SCREEN_DEPTH	 0x16
-#define SCREEN_BASE	 0x18
-#define SCREEN_STRIDE	 0x24
-#define SCREEN_TYPE	 0x0f
-#define SCREEN_CAPS	 0x36
+#define SCREEN_WIDTH     0x12
+#define SCREEN_HEIGHT    0x14
+#define SCREEN_DEPTH     0x16
+#define SCREEN_BASE      0x18
+#define SCREEN_STRIDE    0x24
+#define SCREEN_TYPE      0x0f
+#define SCREEN_CAPS      0x36
 #define SCREEN_BASE_HIGH 0x3a
-#define ACPI_RSDP	 0x70
-#define EXT_CMDLINE	 0x0c8
-#define CMDLINE		 0x228
+#define ACPI_RSDP        0x70
+#define EXT_CMDLINE      0x0c8
+#define CMDLINE          0x228
 
-#define SCREEN_TYPE_VLFB      0x23
-#define SCREEN_TYPE_EFI	      0x70
-#define SCREEN_CAPS_64BIT     2
-#define CMDLINE_BYTES	      1024
-#define PAGE_BYTES	      4096u
+#define SCREEN_TYPE_VLFB  0x23
+#define SCREEN_TYPE_EFI   0x70
+#define SCREEN_CAPS_64BIT 2
+#define CMDLINE_BYTES     1024
+#define PAGE_BYTES        4096u
 #define BOOT_PARAMS_BYTES 4096u
-#define LOW_MEMORY_END	      0x90000u
-#define CMDLINE_SPAN	      0x2000u
+#define LOW_MEMORY_END    0x90000u
+#define CMDLINE_SPAN      0x2000u
 
 static uint8_t zero_page[BOOT_PARAMS_BYTES];
 static uint64_t zero_page_at, cmdline_at;

@@ -75,7 +75,13 @@ bool text_number(const char **at, uint32_t *number);
 
 /* ---- interrupts.c ---- */
 
-enum { IRQ_PIT = 0, IRQ_KEYBOARD = 1, IRQ_COM1 = 4, IRQ_SCI = 9, IRQ_MOUSE = 12 };
+enum {
+	IRQ_PIT = 0,
+	IRQ_KEYBOARD = 1,
+	IRQ_COM1 = 4,
+	IRQ_SCI = 9,
+	IRQ_MOUSE = 12
+};
 
 void interrupts_init(void);
 void interrupts_unmask(unsigned irq);
@@ -156,7 +162,11 @@ struct mouse_event {
 	unsigned buttons;  /* 1 left, 2 right, 4 middle, 8 side, 16 extra */
 };
 
-enum ps2_event_kind { PS2_NONE, PS2_KEY, PS2_MOUSE };
+enum ps2_event_kind {
+	PS2_NONE,
+	PS2_KEY,
+	PS2_MOUSE
+};
 
 struct ps2_event {
 	enum ps2_event_kind kind;
@@ -171,7 +181,12 @@ void ps2_init(void);
 struct ps2_event ps2_next(void);
 void ps2_set_leds(unsigned leds); /* 1 scroll, 2 num, 4 caps */
 /* What answered: 0 no keyboard or mouse, else a mask of these. */
-enum { PS2_HAS_KEYBOARD = 1, PS2_HAS_MOUSE = 2, PS2_HAS_WHEEL = 4, PS2_HAS_BUTTONS5 = 8 };
+enum {
+	PS2_HAS_KEYBOARD = 1,
+	PS2_HAS_MOUSE = 2,
+	PS2_HAS_WHEEL = 4,
+	PS2_HAS_BUTTONS5 = 8
+};
 unsigned ps2_found(void);
 
 unsigned key_code(unsigned scan); /* set 1 to evdev, 0 unknown */
@@ -179,7 +194,13 @@ const char *key_name(unsigned code);
 
 /* ---- acpi.c ---- */
 
-enum { KEY_LEFTCTRL = 29, KEY_CAPSLOCK = 58, KEY_NUMLOCK = 69, KEY_SCROLLLOCK = 70, KEY_PAUSE = 119 };
+enum {
+	KEY_LEFTCTRL = 29,
+	KEY_CAPSLOCK = 58,
+	KEY_NUMLOCK = 69,
+	KEY_SCROLLLOCK = 70,
+	KEY_PAUSE = 119
+};
 
 void acpi_init(void);
 bool acpi_power_button(void); /* pressed since the last call */

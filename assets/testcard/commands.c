@@ -1,4 +1,5 @@
-/* What the serial line and the kernel command line can tell the card to do: README.md has the table. */
+/* What the serial line and the kernel command line can tell the card to do: README.md has the
+ * table. */
 #include "card.h"
 
 #define MAX_WORDS 6
@@ -69,7 +70,8 @@ static bool run_rect(char **words)
 		!colour_word(words[5], &colour))
 		return false;
 	picture_leave();
-	if (x < screen.width && y < screen.height && width <= screen.width && height <= screen.height)
+	if (x < screen.width && y < screen.height && width <= screen.width &&
+		height <= screen.height)
 		screen_fill((int)x, (int)y, (int)width, (int)height, colour);
 	report("filled");
 	return true;

@@ -1,13 +1,13 @@
 /* The test card's only ring-0 code: the entry, the gates and the interrupt stubs.
  *
- * Some KVMs emulate guest kernel code one instruction at a time (0.5 million a second) but run ring 3 at
- * full speed. So the card enters ring 3 at once, with every port open and every page mapped to it, and
- * comes back here only to halt, to be interrupted, and to die.
+ * Some KVMs emulate guest kernel code one instruction at a time (0.5 million a second) but run ring
+ * 3 at full speed. So the card enters ring 3 at once, with every port open and every page mapped to
+ * it, and comes back here only to halt, to be interrupted, and to die.
  *
  * Entry: the 64-bit boot protocol of Linux (Documentation/arch/x86/boot.rst): long mode, low memory
- * identity-mapped, interrupts off, CS = 0x10, DS = ES = SS = 0x18, RSI = physical address of boot_params.
- * Interrupts are only ever enabled inside call_gate's HLT, so that ring 3 needs no locks: an interrupt
- * does nothing but end the wait, and ring 3 looks at the devices. */
+ * identity-mapped, interrupts off, CS = 0x10, DS = ES = SS = 0x18, RSI = physical address of
+ * boot_params. Interrupts are only ever enabled inside call_gate's HLT, so that ring 3 needs no
+ * locks: an interrupt does nothing but end the wait, and ring 3 looks at the devices. */
 #include "layout.h"
 
 	.section .text.entry, "ax"
@@ -35,10 +35,10 @@ card_entry:
 	iretq
 
 	.text
-/* Ring 3 calls by UD2 with a function in EAX: of the ways down to ring 0 this is the one that each KVM
- * knows (the emulating ones have no INT n, and some run what follows SYSCALL at ring 3). CALL_WAIT halts
- * until an interrupt, whose own frame is dropped; CALL_TRIPLE_FAULT raises an exception that has no
- * table to go through. */
+/* Ring 3 calls by UD2 with a function in EAX: of the ways down to ring 0 this is the one that each
+ * KVM knows (the emulating ones have no INT n, and some run what follows SYSCALL at ring 3).
+ * CALL_WAIT halts until an interrupt, whose own frame is dropped; CALL_TRIPLE_FAULT raises an
+ * exception that has no table to go through. */
 	.globl call_gate
 call_gate:
 	cmpq	$card_ud2, (%rsp)
@@ -95,9 +95,9 @@ exception_common:
 	push	$card_exception
 	iretq
 
-/* Application processors start here, in real mode, at a page below 1 MiB to which smp.c copies the code.
- * Each goes on to long mode on the card's own tables, leaves its APIC id and halts for good. Addresses
- * are relative to the page: DS = CS. */
+/* Application processors start here, in real mode, at a page below 1 MiB to which smp.c copies the
+ * code. Each goes on to long mode on the card's own tables, leaves its APIC id and halts for good.
+ * Addresses are relative to the page: DS = CS. */
 	.section .rodata
 	.code16
 	.globl ap_trampoline, ap_trampoline_end

@@ -1,12 +1,12 @@
-/* The card's own letters: 5 by 9 dots in a cell of 6 by 10, ASCII 32 to 127, drawn on the sheet below,
- * sixteen to a band. Enlarged ones get their diagonals smoothed. */
+/* The card's own letters: 5 by 9 dots in a cell of 6 by 10, ASCII 32 to 127, drawn on the sheet
+ * below, sixteen to a band. Enlarged ones get their diagonals smoothed. */
 #include "card.h"
 
 #define GLYPH_WIDTH  5
 #define GLYPH_HEIGHT 9
-#define FIRST	     32
+#define FIRST        32
 #define PER_BAND     16
-#define GLYPHS	     96
+#define GLYPHS       96
 
 /* clang-format off */
 static const char *const sheet[GLYPHS / PER_BAND * GLYPH_HEIGHT] = {

@@ -1,16 +1,16 @@
-/* Interrupts as the 8259A pair delivers them, and the PIT. An interrupt only ends the wait: which device
- * it was, the main loop finds out by looking at all of them. */
+/* Interrupts as the 8259A pair delivers them, and the PIT. An interrupt only ends the wait: which
+ * device it was, the main loop finds out by looking at all of them. */
 #include "card.h"
 
-#define PIC1_COMMAND	     0x20
-#define PIC1_DATA	     0x21
-#define PIC2_COMMAND	     0xa0
-#define PIC2_DATA	     0xa1
-#define PIC_INIT	     0x11 /* ICW1: edge, cascade, ICW4 follows */
-#define PIC_8086	     0x01 /* ICW4 */
+#define PIC1_COMMAND         0x20
+#define PIC1_DATA            0x21
+#define PIC2_COMMAND         0xa0
+#define PIC2_DATA            0xa1
+#define PIC_INIT             0x11 /* ICW1: edge, cascade, ICW4 follows */
+#define PIC_8086             0x01 /* ICW4 */
 #define PIC_END_OF_INTERRUPT 0x20
-#define PIC_CASCADE	     2
-#define ELCR2		     0x4d1
+#define PIC_CASCADE          2
+#define ELCR2                0x4d1
 
 #define PIT_COUNTER0 0x40
 #define PIT_CONTROL  0x43
@@ -80,7 +80,7 @@ void interrupts_init(void)
 
 void interrupts_unmask(unsigned irq)
 {
-	masked &= (uint16_t)~(1u << irq);
+	masked &= (uint16_t) ~(1u << irq);
 	set_masks();
 }
 
@@ -109,8 +109,8 @@ void pit_start(uint32_t hz)
 	interrupts_unmask(IRQ_PIT);
 }
 
-/* Entered from the exception stubs, on a fresh stack. Nothing can be trusted any more: say what it was,
- * then die as a kernel without handlers would. */
+/* Entered from the exception stubs, on a fresh stack. Nothing can be trusted any more: say what it
+ * was, then die as a kernel without handlers would. */
 void card_exception(void);
 void card_exception(void)
 {

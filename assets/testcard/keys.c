@@ -1,5 +1,5 @@
-/* Keys: from scan code set 1 (as the i8042 translates to it) to Linux's key codes, and their names. The
- * codes from 1 to 0x53 and 0x56 to 0x58 are the same in both. */
+/* Keys: from scan code set 1 (as the i8042 translates to it) to Linux's key codes, and their names.
+ * The codes from 1 to 0x53 and 0x56 to 0x58 are the same in both. */
 #include "card.h"
 
 struct extra {
@@ -73,6 +73,7 @@ static const struct extra extras[] = {
 	{ 0xe06d, 226 },
 };
 
+/* clang-format off */
 static const char *const names[] = {
 	[1] = "Esc", "1", "2", "3", "4", "5", "6", "7", "8", "9", "0", "Minus", "Equal",
 	[14] = "Backspace", "Tab", "Q", "W", "E", "R", "T", "Y", "U", "I", "O", "P",
@@ -96,6 +97,7 @@ static const char *const names[] = {
 	[183] = "F13", "F14", "F15", "F16", "F17", "F18", "F19", "F20", "F21", "F22", "F23", "F24",
 	[217] = "Search", [226] = "Media",
 };
+/* clang-format on */
 
 unsigned key_code(unsigned scan)
 {

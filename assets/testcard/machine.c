@@ -5,15 +5,15 @@
 #define PCI_DATA    0xcfc
 #define PCI_ENABLE  0x80000000u
 
-#define KBD_COMMAND	0x64
+#define KBD_COMMAND     0x64
 #define KBD_PULSE_RESET 0xfe
 #define KBD_STATUS_FULL 0x02
-#define PORT92		0x92
-#define PORT92_RESET	0x01
-#define PORT92_A20	0x02
-#define RESET_CONTROL	0xcf9
-#define RESET_PREPARE	0x02
-#define RESET_NOW	0x06
+#define PORT92          0x92
+#define PORT92_RESET    0x01
+#define PORT92_A20      0x02
+#define RESET_CONTROL   0xcf9
+#define RESET_PREPARE   0x02
+#define RESET_NOW       0x06
 
 uint32_t pci_read32(uint32_t address, unsigned offset)
 {
@@ -35,7 +35,8 @@ bool pci_find(uint32_t vendor_device, uint32_t *address)
 void machine_reset(const char *kind)
 {
 	if (text_equal(kind, "kbd")) {
-		for (unsigned polls = 0; polls < 1000 && (in8(KBD_COMMAND) & KBD_STATUS_FULL); polls++)
+		for (unsigned polls = 0; polls < 1000 && (in8(KBD_COMMAND) & KBD_STATUS_FULL);
+			polls++)
 			;
 		out8(KBD_COMMAND, KBD_PULSE_RESET);
 	} else if (text_equal(kind, "port92")) {

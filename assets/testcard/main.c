@@ -1,5 +1,5 @@
-/* The test card: starts everything, then turns what the devices say into a picture and into lines on the
- * serial port. */
+/* The test card: starts everything, then turns what the devices say into a picture and into lines
+ * on the serial port. */
 #include "card.h"
 
 struct card_state card;
@@ -33,9 +33,9 @@ static void key_event(const struct ps2_event *event)
 		name = unknown;
 	}
 	report("key %u %s %s", event->code,
-		event->repeat	      ? "repeat"
-			: event->down ? "down"
-				      : "up",
+		event->repeat ? "repeat"
+		: event->down ? "down"
+			      : "up",
 		name);
 	text_format(card.key, sizeof(card.key), "%s %s", name, event->down ? "down" : "up");
 	if (event->down && !event->repeat) {
@@ -63,8 +63,8 @@ static void mouse_event(const struct mouse_event *mouse)
 	card.y = limit(card.y + mouse->dy, (int)screen.height - 1);
 	card.wheel += mouse->wheel;
 	card.buttons = mouse->buttons;
-	report("mouse %d %d %u %d %d %d", mouse->dx, mouse->dy, mouse->buttons, mouse->wheel, card.x,
-		card.y);
+	report("mouse %d %d %u %d %d %d", mouse->dx, mouse->dy, mouse->buttons, mouse->wheel,
+		card.x, card.y);
 }
 
 /* Everything that the devices have to say; true if the picture changes. */
@@ -99,6 +99,7 @@ void card_main(const void *boot_params)
 	const char *value;
 	char name[32];
 	uint32_t fps = 0;
+	unsigned devices;
 
 	interrupts_init();
 	boot_init(boot_params);
@@ -110,7 +111,13 @@ void card_main(const void *boot_params)
 	card.y = (int)screen.height / 2;
 	picture_paint(&card);
 	screen_mode_name(name, sizeof(name));
-	report("card: ready %s", name);
+	devices = ps2_found();
+	report("devices keyboard %u mouse %u wheel %u buttons %u", !!(devices & PS2_HAS_KEYBOARD),
+		!!(devices & PS2_HAS_MOUSE), !!(devices & PS2_HAS_WHEEL),
+		devices & PS2_HAS_BUTTONS5 ? 5
+		: devices & PS2_HAS_MOUSE  ? 3
+					   : 0);
+	report("card: ready %s", screen.base ? name : "none");
 
 	value = boot_parameter("testcard.fps");
 	if (value && text_number(&value, &fps) && fps > 0)

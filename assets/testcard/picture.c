@@ -1,6 +1,6 @@
-/* The picture: a grid with a one-pixel border at the exact edges, a disc with colour bars, gradients and
- * gratings, and four panels and two bands that show what the input devices say. README.md has the
- * geometry for those who compare pixels. */
+/* The picture: a grid with a one-pixel border at the exact edges, a disc with colour bars,
+ * gradients and gratings, and four panels and two bands that show what the input devices say.
+ * README.md has the geometry for those who compare pixels. */
 #include "card.h"
 
 #define MAX_WIDTH 4096
@@ -9,17 +9,20 @@
 #define EDGE_STEPS 16
 
 #define COLOUR_BACKGROUND 0x23283a
-#define COLOUR_GRID	  0x47506b
-#define COLOUR_PANEL	  0x10131d
-#define COLOUR_TEXT	  0xe8ecf4
-#define COLOUR_DIM	  0x8f9ab3
-#define COLOUR_KEY	  0xffc83d
-#define COLOUR_LAMP_ON	  0x3ddc84
-#define COLOUR_LAMP_OFF	  0x2a3042
-#define COLOUR_WHITE	  0xffffff
-#define COLOUR_BLACK	  0x000000
+#define COLOUR_GRID       0x47506b
+#define COLOUR_PANEL      0x10131d
+#define COLOUR_TEXT       0xe8ecf4
+#define COLOUR_DIM        0x8f9ab3
+#define COLOUR_KEY        0xffc83d
+#define COLOUR_LAMP_ON    0x3ddc84
+#define COLOUR_LAMP_OFF   0x2a3042
+#define COLOUR_WHITE      0xffffff
+#define COLOUR_BLACK      0x000000
 
 #define TEXT_BYTES 48
+
+/* Places of the mark below the frame counter. */
+#define SWEEP_STEPS 16
 
 /* Where each band of the disc ends, in hundredths of its radius from the centre down. */
 enum band {
@@ -49,7 +52,7 @@ static struct {
 	int scale; /* of small text; the bands' text is twice as large */
 	int centre_x, centre_y;
 	int radius, inner; /* with and without the white ring */
-	int cell;	   /* of the grid */
+	int cell;          /* of the grid */
 	struct box leds, buttons, frame, pointer;
 } layout;
 
@@ -124,9 +127,10 @@ static uint32_t mix(uint32_t a, uint32_t b, uint32_t weight)
 
 static void set_layout(void)
 {
-	int width = (int)screen.width, height = (int)screen.height, margin, panel_width, panel_height;
+	int width = (int)screen.width, height = (int)screen.height, margin, panel_width,
+	    panel_height;
 
-	layout.scale = larger(1, smaller(width / 512, height / 384));
+	layout.scale = larger(1, smaller((width + 256) / 512, (height + 192) / 384));
 	layout.centre_x = width / 2;
 	layout.centre_y = height / 2;
 	layout.radius = smaller(width, height) * 45 / 100;
@@ -137,8 +141,10 @@ static void set_layout(void)
 	panel_width = smaller(width * 21 / 100, height * 32 / 100);
 	panel_height = height * 13 / 100;
 	layout.leds = (struct box){ margin, margin, panel_width, panel_height };
-	layout.buttons = (struct box){ width - margin - panel_width, margin, panel_width, panel_height };
-	layout.frame = (struct box){ margin, height - margin - panel_height, panel_width, panel_height };
+	layout.buttons =
+		(struct box){ width - margin - panel_width, margin, panel_width, panel_height };
+	layout.frame =
+		(struct box){ margin, height - margin - panel_height, panel_width, panel_height };
 	layout.pointer = (struct box){ width - margin - panel_width, height - margin - panel_height,
 		panel_width, panel_height };
 }
@@ -147,7 +153,7 @@ static void set_layout(void)
 static int band_top(enum band band)
 {
 	return layout.centre_y +
-		(band == 0 ? -layout.radius : band_end[band - 1] * layout.radius / 100);
+	       (band == 0 ? -layout.radius : band_end[band - 1] * layout.radius / 100);
 }
 
 static int band_height(enum band band)
@@ -199,7 +205,7 @@ static void disc_row(int y, int from, int to)
 			break;
 		case BAND_GRADIENTS:
 			row[x] = gradients[smaller(line, COUNT(gradients) - 1)] *
-				(uint32_t)(at * 255 / (span - 1));
+				 (uint32_t)(at * 255 / (span - 1));
 			break;
 		case BAND_GRATINGS:
 			row[x] = grating(x, y, at * 6 / span);
@@ -220,15 +226,16 @@ static int half_width(int y, int radius)
 	return square <= 0 ? 0 : (int)root((uint64_t)square * EDGE_STEPS * EDGE_STEPS / 4);
 }
 
-/* The white ring, whose outer edge is blended into what is there, and inside it the bands, whose edge is
- * blended with white. */
+/* The white ring, whose outer edge is blended into what is there, and inside it the bands, whose
+ * edge is blended with white. */
 static void draw_disc_row(int y)
 {
 	static uint32_t behind[MAX_WIDTH];
 	int width = (int)screen.width;
 
 	for (int ring = 0; ring < 2; ring++) {
-		int half = half_width(y, ring ? layout.inner : layout.radius), whole = half / EDGE_STEPS;
+		int half = half_width(y, ring ? layout.inner : layout.radius),
+		    whole = half / EDGE_STEPS;
 		uint32_t part = (uint32_t)(half % EDGE_STEPS);
 		int from = larger(layout.centre_x - whole - 1, 0);
 		int to = smaller(layout.centre_x + whole + 1, width);
@@ -279,7 +286,7 @@ static int text_width(const char *text, int scale)
 /* In the middle of a box, as large as fits up to that scale. */
 static void centred(const struct box *box, int scale, uint32_t colour, const char *text)
 {
-	while (scale > 1 && text_width(text, scale) > box->width)
+	while (scale > 1 && (text_width(text, scale) > box->width || 9 * scale > box->height))
 		scale--;
 	font_draw(box->x + (box->width - text_width(text, scale)) / 2,
 		box->y + (box->height - 7 * scale) / 2, scale, colour, text);
@@ -288,7 +295,8 @@ static void centred(const struct box *box, int scale, uint32_t colour, const cha
 static struct box band_box(enum band band)
 {
 	int top = band_top(band), height = band_height(band);
-	int half = smaller(half_width(top, layout.inner), half_width(top + height - 1, layout.inner)) /
+	int half =
+		smaller(half_width(top, layout.inner), half_width(top + height - 1, layout.inner)) /
 		EDGE_STEPS;
 
 	return (struct box){ layout.centre_x - half, top, 2 * half, height };
@@ -301,7 +309,8 @@ static void panel(const struct box *box, const char *title)
 	screen_fill(box->x, box->y, box->width, box->height, COLOUR_GRID);
 	screen_fill(box->x + line, box->y + line, box->width - 2 * line, box->height - 2 * line,
 		COLOUR_PANEL);
-	font_draw(box->x + 5 * layout.scale, box->y + 5 * layout.scale, layout.scale, COLOUR_DIM, title);
+	font_draw(box->x + 5 * layout.scale, box->y + 5 * layout.scale, layout.scale, COLOUR_DIM,
+		title);
 }
 
 /* A panel's space below its title. */
@@ -357,8 +366,16 @@ static void draw_frame(uint32_t frame)
 {
 	char text[TEXT_BYTES];
 
+	struct box body = panel_body(&layout.frame);
+	int height = 2 * layout.scale, gap = 3 * layout.scale, track = body.width - 2 * gap;
+	int mark = track / SWEEP_STEPS;
+
 	text_format(text, sizeof(text), "%u", frame);
 	panel_text(&layout.frame, text);
+	screen_fill(
+		body.x + gap, body.y + body.height - gap - height, track, height, COLOUR_LAMP_OFF);
+	screen_fill(body.x + gap + (int)(frame % SWEEP_STEPS) * mark,
+		body.y + body.height - gap - height, mark, height, COLOUR_LAMP_ON);
 }
 
 static void draw_pointer(int x, int y)
@@ -439,7 +456,7 @@ void picture_paint(const struct card_state *state)
 	draw_title();
 	draw_foot();
 	panel(&layout.leds, "keyboard");
-	panel(&layout.buttons, "buttons, wheel");
+	panel(&layout.buttons, "mouse");
 	panel(&layout.frame, "frame");
 	panel(&layout.pointer, "pointer");
 	draw_key(state->key);

@@ -1,5 +1,5 @@
-/* The i8042 with keyboard and mouse, set up as an operating system would: self tests, translation to
- * scan code set 1, the mouse asked for its wheel (IntelliMouse, then Explorer). */
+/* The i8042 with keyboard and mouse, set up as an operating system would: self tests, translation
+ * to scan code set 1, the mouse asked for its wheel (IntelliMouse, then Explorer). */
 #include "card.h"
 
 #define PORT_DATA   0x60
@@ -9,39 +9,39 @@
 #define STATUS_INPUT_FULL  0x02
 #define STATUS_FROM_MOUSE  0x20
 
-#define CONTROLLER_WRITE_CONFIG	  0x60
+#define CONTROLLER_WRITE_CONFIG   0x60
 #define CONTROLLER_DISABLE_MOUSE  0xa7
-#define CONTROLLER_ENABLE_MOUSE	  0xa8
-#define CONTROLLER_TEST_MOUSE	  0xa9
-#define CONTROLLER_SELF_TEST	  0xaa
+#define CONTROLLER_ENABLE_MOUSE   0xa8
+#define CONTROLLER_TEST_MOUSE     0xa9
+#define CONTROLLER_SELF_TEST      0xaa
 #define CONTROLLER_TEST_KEYBOARD  0xab
-#define CONTROLLER_DISABLE_KBD	  0xad
-#define CONTROLLER_ENABLE_KBD	  0xae
+#define CONTROLLER_DISABLE_KBD    0xad
+#define CONTROLLER_ENABLE_KBD     0xae
 #define CONTROLLER_WRITE_TO_MOUSE 0xd4
-#define CONTROLLER_SELF_TEST_OK	  0x55
+#define CONTROLLER_SELF_TEST_OK   0x55
 /* Interrupts of both, the system flag, translation. */
-#define CONFIG			  0x47
+#define CONFIG 0x47
 
-#define KEYBOARD_LEDS	0xed
-#define DEVICE_IDENTIFY 0xf2
-#define MOUSE_RATE	0xf3
-#define DEVICE_ENABLE	0xf4
-#define DEVICE_DEFAULTS 0xf6
-#define MOUSE_RESOLUTION 0xe8
-#define DEVICE_ACK	0xfa
-#define DEVICE_RESEND	0xfe
+#define KEYBOARD_LEDS     0xed
+#define DEVICE_IDENTIFY   0xf2
+#define MOUSE_RATE        0xf3
+#define DEVICE_ENABLE     0xf4
+#define DEVICE_DEFAULTS   0xf6
+#define MOUSE_RESOLUTION  0xe8
+#define DEVICE_ACK        0xfa
+#define DEVICE_RESEND     0xfe
 #define KEYBOARD_RESET_OK 0xaa
 
-#define MOUSE_ID_WHEEL	  3
+#define MOUSE_ID_WHEEL    3
 #define MOUSE_ID_EXPLORER 4
 
-#define SCAN_E0	       0xe0
-#define SCAN_E1	       0xe1
-#define SCAN_BREAK     0x80
-#define SCAN_LEFT_SHIFT 0x2a
+#define SCAN_E0          0xe0
+#define SCAN_E1          0xe1
+#define SCAN_BREAK       0x80
+#define SCAN_LEFT_SHIFT  0x2a
 #define SCAN_RIGHT_SHIFT 0x36
-#define PAUSE_BYTES    2 /* after E1, for down and for up each */
-#define PAUSE_BREAK    0x9d
+#define PAUSE_BYTES      2 /* after E1, for down and for up each */
+#define PAUSE_BREAK      0x9d
 
 /* How often to look for an answer; 17 us each where a port access is slow. */
 #define POLLS 4000
@@ -112,7 +112,8 @@ static int controller_ask(uint8_t command)
 	return answer(false);
 }
 
-/* Sends a byte and waits for its acknowledgement; what else comes from the device meanwhile is kept. */
+/* Sends a byte and waits for its acknowledgement; what else comes from the device meanwhile is
+ * kept. */
 static bool device_send(bool to_mouse, uint8_t byte)
 {
 	for (int tries = 0; tries < 3; tries++) {
@@ -237,7 +238,9 @@ static bool keyboard_byte(struct ps2_event *event, uint8_t byte)
 		if (keyboard.pause_bytes < PAUSE_BYTES)
 			return false;
 		keyboard.prefix = 0;
-		*event = (struct ps2_event){ .kind = PS2_KEY, .code = KEY_PAUSE, .scan = 0xe11d,
+		*event = (struct ps2_event){ .kind = PS2_KEY,
+			.code = KEY_PAUSE,
+			.scan = 0xe11d,
 			.down = !keyboard.pause_break };
 		return true;
 	}

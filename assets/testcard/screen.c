@@ -1,5 +1,5 @@
-/* Pixels: the linear framebuffer in any depth that the adapter has, and its modes by the Bochs DISPI
- * registers (index port 0x1ce, data port 0x1cf). */
+/* Pixels: the linear framebuffer in any depth that the adapter has, and its modes by the Bochs
+ * DISPI registers (index port 0x1ce, data port 0x1cf). */
 #include "card.h"
 
 #define DISPI_INDEX 0x1ce
@@ -25,17 +25,17 @@ enum dispi {
 #define DISPI_NO_CLEAR 0x80
 
 #define VGA_VENDOR_DEVICE 0x11111234u
-#define PCI_BAR0	  0x10
-#define PCI_BAR_ADDRESS	  0xfffffff0u
+#define PCI_BAR0          0x10
+#define PCI_BAR_ADDRESS   0xfffffff0u
 
 #define DAC_WRITE_INDEX 0x3c8
-#define DAC_DATA	0x3c9
+#define DAC_DATA        0x3c9
 
 /* The palette of 8-bit modes: a colour cube of 6 levels a channel, then the greys. */
 #define CUBE_LEVELS 6u
 #define CUBE_SIZE   216u
 #define CUBE_STEP   51u
-#define GREYS	    40u
+#define GREYS       40u
 
 struct screen_mode screen;
 
@@ -62,8 +62,8 @@ static uint32_t palette_colour(uint32_t index)
 
 	if (index < CUBE_SIZE) {
 		return index / 36 * CUBE_STEP << 16 |
-			index / CUBE_LEVELS % CUBE_LEVELS * CUBE_STEP << 8 |
-			index % CUBE_LEVELS * CUBE_STEP;
+		       index / CUBE_LEVELS % CUBE_LEVELS * CUBE_STEP << 8 |
+		       index % CUBE_LEVELS * CUBE_STEP;
 	}
 	grey = (index - CUBE_SIZE) * 255 / (GREYS - 1);
 	return grey << 16 | grey << 8 | grey;
@@ -90,7 +90,7 @@ static uint32_t palette_index(uint32_t colour)
 	if (red == green && green == blue)
 		return CUBE_SIZE + (red * (GREYS - 1) + 127) / 255;
 	return (red + 25) / CUBE_STEP * 36 + (green + 25) / CUBE_STEP * CUBE_LEVELS +
-		(blue + 25) / CUBE_STEP;
+	       (blue + 25) / CUBE_STEP;
 }
 
 /* 0xRRGGBB as the mode stores it. */
@@ -111,7 +111,7 @@ static uint32_t pack(uint32_t colour)
 static uint8_t *pixel_at(uint32_t x, uint32_t y)
 {
 	return (uint8_t *)(uintptr_t)(screen.base + (uint64_t)y * screen.stride +
-		x * bytes_per_pixel());
+				      x * bytes_per_pixel());
 }
 
 static void store(uint8_t *to, uint32_t packed)
@@ -204,8 +204,8 @@ void screen_save(int x, int y, int width, int height, void *to)
 	size_t bytes = (size_t)width * bytes_per_pixel();
 
 	for (int row = 0; row < height; row++)
-		memcpy((uint8_t *)to + (size_t)row * bytes, pixel_at((uint32_t)x, (uint32_t)(y + row)),
-			bytes);
+		memcpy((uint8_t *)to + (size_t)row * bytes,
+			pixel_at((uint32_t)x, (uint32_t)(y + row)), bytes);
 }
 
 void screen_restore(int x, int y, int width, int height, const void *from)

@@ -1,18 +1,18 @@
 /* COM1, a 16550A: lines out, lines in. */
 #include "card.h"
 
-#define COM1	     0x3f8
+#define COM1         0x3f8
 #define COM_DATA     (COM1 + 0)
-#define COM_IER	     (COM1 + 1)
-#define COM_FCR	     (COM1 + 2)
-#define COM_LCR	     (COM1 + 3)
-#define COM_MCR	     (COM1 + 4)
-#define COM_LSR	     (COM1 + 5)
+#define COM_IER      (COM1 + 1)
+#define COM_FCR      (COM1 + 2)
+#define COM_LCR      (COM1 + 3)
+#define COM_MCR      (COM1 + 4)
+#define COM_LSR      (COM1 + 5)
 #define IER_RECEIVED 0x01
 #define FCR_ENABLE   0x07 /* and clear both FIFOs; an interrupt from one byte on */
-#define LCR_8N1	     0x03
+#define LCR_8N1      0x03
 #define LCR_DLAB     0x80
-#define MCR_ON	     0x0b /* DTR, RTS, OUT2: the interrupt reaches the PIC */
+#define MCR_ON       0x0b /* DTR, RTS, OUT2: the interrupt reaches the PIC */
 #define LSR_DATA     0x01
 #define LSR_THRE     0x20
 #define FIFO_BYTES   16

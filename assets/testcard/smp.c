@@ -2,21 +2,21 @@
  * STARTUP twice, here to all of them at once. */
 #include "card.h"
 
-#define LAPIC_BASE    0xfee00000u
-#define LAPIC_ID      0x020
-#define LAPIC_SVR     0x0f0
-#define LAPIC_ICR     0x300
-#define SVR_ENABLE    0x100
-#define SVR_SPURIOUS  0xff
-#define ICR_INIT      0x000c4500u /* all but self, asserted */
-#define ICR_STARTUP   0x000c4600u
-#define ICR_PENDING   0x00001000u
+#define LAPIC_BASE   0xfee00000u
+#define LAPIC_ID     0x020
+#define LAPIC_SVR    0x0f0
+#define LAPIC_ICR    0x300
+#define SVR_ENABLE   0x100
+#define SVR_SPURIOUS 0xff
+#define ICR_INIT     0x000c4500u /* all but self, asserted */
+#define ICR_STARTUP  0x000c4600u
+#define ICR_PENDING  0x00001000u
 
 #define TICKS_PER_SECOND 100
-#define INIT_TICKS	 2   /* 10 ms at least */
-#define ARRIVE_TICKS	 300 /* how long to wait for processors that the MADT names */
-#define SETTLE_TICKS	 5   /* and for those that it does not */
-#define MAX_PROCESSORS	 256
+#define INIT_TICKS       2   /* 10 ms at least */
+#define ARRIVE_TICKS     300 /* how long to wait for processors that the MADT names */
+#define SETTLE_TICKS     5   /* and for those that it does not */
+#define MAX_PROCESSORS   256
 
 static volatile uint32_t *lapic(unsigned offset)
 {
@@ -39,8 +39,7 @@ void smp_start(void)
 
 	memset(ap_online, 0, sizeof(ap_online));
 	ap_count = 0;
-	memcpy((void *)(uintptr_t)page, ap_trampoline,
-		(size_t)(ap_trampoline_end - ap_trampoline));
+	memcpy((void *)(uintptr_t)page, ap_trampoline, (size_t)(ap_trampoline_end - ap_trampoline));
 	*lapic(LAPIC_SVR) = SVR_ENABLE | SVR_SPURIOUS;
 	pit_start(TICKS_PER_SECOND);
 	*lapic(LAPIC_ICR) = ICR_INIT;

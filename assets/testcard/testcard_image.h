@@ -1,5 +1,5 @@
-/* The embedded test card: a static ELF64 image that boots by Linux's 64-bit protocol (README.md beside
- * this file). */
+/* The embedded test card: a static ELF64 image that boots by Linux's 64-bit protocol (README.md
+ * beside this file). */
 #ifndef VMGUI_TESTCARD_IMAGE_H
 #define VMGUI_TESTCARD_IMAGE_H
 

@@ -55,8 +55,8 @@ static void put(struct output *output, char c)
 		output->to[output->length++] = c;
 }
 
-static void put_number(struct output *output, uint64_t number, unsigned radix, unsigned width,
-	char pad)
+static void put_number(
+	struct output *output, uint64_t number, unsigned radix, unsigned width, char pad)
 {
 	char digits[20];
 	unsigned count = 0;
