@@ -192,15 +192,17 @@ unsigned ps2_found(void);
 unsigned key_code(unsigned scan); /* set 1 to evdev, 0 unknown */
 const char *key_name(unsigned code);
 
-/* ---- acpi.c ---- */
-
+/* evdev codes that the card itself knows. */
 enum {
-	KEY_LEFTCTRL = 29,
 	KEY_CAPSLOCK = 58,
 	KEY_NUMLOCK = 69,
 	KEY_SCROLLLOCK = 70,
-	KEY_PAUSE = 119
+	KEY_PAUSE = 119,
+	KEY_HANGUL = 122,
+	KEY_HANJA = 123,
 };
+
+/* ---- acpi.c ---- */
 
 void acpi_init(void);
 bool acpi_power_button(void); /* pressed since the last call */

@@ -11,7 +11,11 @@ static const struct extra extras[] = {
 	{ 0x54, 99 }, /* Print with Alt */
 	{ 0x59, 117 },
 	{ 0x5c, 95 },
-	{ 0x64, 183 }, /* F13 and on */
+	/* F13 to F15 have two codes in use. */
+	{ 0x5d, 183 },
+	{ 0x5e, 184 },
+	{ 0x5f, 185 },
+	{ 0x64, 183 },
 	{ 0x65, 184 },
 	{ 0x66, 185 },
 	{ 0x67, 186 },
@@ -22,9 +26,10 @@ static const struct extra extras[] = {
 	{ 0x6c, 191 },
 	{ 0x6d, 192 },
 	{ 0x6e, 193 },
+	{ 0x7f, 194 }, /* F24 */
 	{ 0x70, 93 },
 	{ 0x73, 89 },
-	{ 0x76, 194 }, /* F24 */
+	{ 0x76, 85 },
 	{ 0x77, 91 },
 	{ 0x78, 90 },
 	{ 0x79, 92 },
@@ -84,11 +89,11 @@ static const char *const names[] = {
 	[59] = "F1", "F2", "F3", "F4", "F5", "F6", "F7", "F8", "F9", "F10", "NumLock", "ScrollLock",
 	[71] = "KP-7", "KP-8", "KP-9", "KP-Minus", "KP-4", "KP-5", "KP-6", "KP-Plus", "KP-1", "KP-2",
 	[81] = "KP-3", "KP-0", "KP-Dot",
-	[86] = "102nd", "F11", "F12", "Ro", "Katakana", "Hiragana", "Henkan", "KatakanaHiragana",
+	[85] = "Zenkaku", "102nd", "F11", "F12", "Ro", "Katakana", "Hiragana", "Henkan", "KatakanaHiragana",
 	[94] = "Muhenkan", "KP-Comma-JP", "KP-Enter", "RightCtrl", "KP-Slash", "Print", "RightAlt",
 	[102] = "Home", "Up", "PageUp", "Left", "Right", "End", "Down", "PageDown", "Insert", "Delete",
 	[113] = "Mute", "VolumeDown", "VolumeUp", "Power", "KP-Equal",
-	[119] = "Pause", [121] = "KP-Comma", [124] = "Yen",
+	[119] = "Pause", [121] = "KP-Comma", "Hangul", "Hanja", "Yen",
 	[125] = "LeftMeta", "RightMeta", "Menu", "Stop",
 	[140] = "Calculator", [142] = "Sleep", "WakeUp",
 	[155] = "Mail", "Bookmarks", "Computer", "Back", "Forward",

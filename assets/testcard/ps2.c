@@ -40,6 +40,8 @@
 #define SCAN_BREAK       0x80
 #define SCAN_LEFT_SHIFT  0x2a
 #define SCAN_RIGHT_SHIFT 0x36
+#define SCAN_HANGUL      0xf2
+#define SCAN_HANJA       0xf1
 #define PAUSE_BYTES      2 /* after E1, for down and for up each */
 #define PAUSE_BREAK      0x9d
 
@@ -251,6 +253,14 @@ static bool keyboard_byte(struct ps2_event *event, uint8_t byte)
 		if (scan == SCAN_LEFT_SHIFT || scan == SCAN_RIGHT_SHIFT)
 			return false;
 		return key_event(event, 0xe000 | scan, !(byte & SCAN_BREAK));
+	}
+	/* Two keys that say only that they are pressed, with codes that look like releases. */
+	if (byte == SCAN_HANGUL || byte == SCAN_HANJA) {
+		*event = (struct ps2_event){ .kind = PS2_KEY,
+			.scan = byte,
+			.down = true,
+			.code = byte == SCAN_HANGUL ? KEY_HANGUL : KEY_HANJA };
+		return true;
 	}
 	if (byte == DEVICE_ACK || byte == DEVICE_RESEND)
 		return false;
