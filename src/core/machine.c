@@ -503,7 +503,7 @@ int machine_run(struct machine *machine, const struct machine_hooks *hooks, stru
 	return machine->exit_status;
 }
 
-void machine_fini(struct machine *machine)
+void machine_destroy_devices(struct machine *machine)
 {
 	pthread_mutex_lock(&machine->lock);
 	machine->stop = true;
@@ -525,6 +525,11 @@ void machine_fini(struct machine *machine)
 
 		device->ops->destroy(device);
 	}
+}
+
+void machine_fini(struct machine *machine)
+{
+	machine_destroy_devices(machine);
 	for (unsigned i = 0; i < machine->vcpu_count; i++)
 		vcpu_destroy(machine->vcpus[i]);
 	free(machine->vcpus);

@@ -99,8 +99,9 @@ struct machine {
 	uint64_t power_button_ns;
 };
 
-/* KVM, RAM, buses and interrupt controllers; no vCPUs yet, so that the board can make its memory slots
- * while they are cheap (kvm.h). level_irqs as in irqchip_create. On failure nothing is left. */
+/* KVM, RAM, buses and interrupt controllers; no vCPUs yet, so that the board can make its memory
+ * slots while they are cheap (kvm.h). level_irqs as in irqchip_create. On failure nothing is left.
+ */
 VMGUI_MUST_USE int machine_init(struct machine *machine, const struct machine_config *config,
 	uint16_t level_irqs, struct error *err);
 /* The interval timer and the vCPUs. */
@@ -114,7 +115,9 @@ VMGUI_MUST_USE int machine_add_device(
  * exit status; err is set where the guest never started or could not be restarted. On return the
  * vCPUs are parked and devices still run, so that a last picture can be taken. */
 int machine_run(struct machine *machine, const struct machine_hooks *hooks, struct error *err);
-/* Ends the vCPU threads and the devices; frees everything. */
+/* Ends the vCPU threads, then stops and destroys the devices. */
+void machine_destroy_devices(struct machine *machine);
+/* That, and all the rest. */
 void machine_fini(struct machine *machine);
 
 void machine_block_signals(void);

@@ -1,0 +1,231 @@
+#include "board.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "core/acpi.h"
+#include "core/log.h"
+#include "devices/acpi_pm.h"
+#include "devices/serial.h"
+#include "devices/vga.h"
+
+#define VRAM_BYTES MIB(16)
+
+/* Where PCI devices may lie: behind RAM, below the interrupt controllers; dsdt.asl says the same.
+ * BARs are handed out from the middle, so that a guest that moves some finds room. */
+#define PCI_MMIO_BASE  UINT64_C(0xc0000000)
+#define PCI_MMIO_END   UINT64_C(0xfec00000)
+#define PCI_PORTS_BASE UINT64_C(0x1000)
+#define PCI_PORTS_END  UINT64_C(0x10000)
+
+#define ACPI_PM_PORT 0x600
+#define RESET_PORT   0xcf9
+#define RESET_VALUE  0x06
+
+enum board_irq {
+	IRQ_KEYBOARD = 1,
+	IRQ_COM2_COM4 = 3,
+	IRQ_COM1_COM3 = 4,
+	IRQ_RTC = 8,
+	IRQ_SCI = 9,
+	IRQ_MOUSE = 12,
+};
+
+/* PCI's four interrupt lines; dsdt.asl's _PRT says the same. */
+static const unsigned pci_irqs[4] = { 10, 11, 5, 6 };
+
+#define LEVEL_IRQS (1u << IRQ_SCI | 1u << 10 | 1u << 11 | 1u << 5 | 1u << 6)
+
+extern const uint8_t vmgui_dsdt_aml[], vmgui_dsdt_aml_end[];
+
+static const struct serial_place {
+	const char *name;
+	uint16_t port;
+	unsigned irq_or;
+	unsigned source;
+} serial_places[BOARD_SERIAL_PORTS] = {
+	{ "COM1", SERIAL_COM1_PORT, 1, 0 },
+	{ "COM2", SERIAL_COM2_PORT, 0, 0 },
+	{ "COM3", SERIAL_COM3_PORT, 1, 1 },
+	{ "COM4", SERIAL_COM4_PORT, 0, 1 },
+};
+
+/* Hands the device to the machine, or destroys it. */
+static int add(struct board *board, struct device *device, struct error *err)
+{
+	int ret = machine_add_device(&board->machine, device, err);
+
+	if (ret)
+		device->ops->destroy(device);
+	return ret;
+}
+
+static int create_pci(struct board *board, struct error *err)
+{
+	struct pci_bus_config config = {
+		.ports = board->machine.ports,
+		.mmio = board->machine.mmio,
+		.mmio_base = PCI_MMIO_BASE,
+		.mmio_end = PCI_MMIO_END,
+		.ports_base = PCI_PORTS_BASE,
+		.ports_end = PCI_PORTS_END,
+		.request_reset = machine_request_reset,
+		.opaque = &board->machine,
+	};
+
+	for (unsigned i = 0; i < 4; i++)
+		config.intx[i] = irqchip_line(board->machine.chip, pci_irqs[i]);
+	return pci_bus_create(&config, &board->pci, err);
+}
+
+static int create_vga(struct board *board, struct error *err)
+{
+	const struct vga_options options = {
+		.width = board->video.width,
+		.height = board->video.height,
+		.depth = board->video.depth,
+	};
+	int ret = kvm_memory_create(
+		&board->machine.kvm, "video memory", VRAM_BYTES, &board->vram, err);
+
+	if (ret)
+		return ret;
+	ret = vga_create(&options, board->vram, &board->vga, err);
+	if (ret)
+		return ret;
+	ret = vga_attach(board->vga, board->machine.ports, board->pci, 0, err);
+	if (ret) {
+		vga_get_device(board->vga)->ops->destroy(vga_get_device(board->vga));
+		return ret;
+	}
+	return add(board, vga_get_device(board->vga), err);
+}
+
+static int create_serial_ports(struct board *board, struct error *err)
+{
+	for (unsigned i = 0; i < BOARD_SERIAL_PORTS; i++) {
+		const struct serial_place *place = &serial_places[i];
+		const struct serial_config config = {
+			.ports = board->machine.ports,
+			.port = place->port,
+			.name = place->name,
+			.irq = irq_or_line(&board->serial_irq[place->irq_or], place->source),
+			.timers = board->timers,
+		};
+		int ret = serial_create(&config, &board->serial[i], err);
+
+		if (!ret)
+			ret = add(board, serial_device(board->serial[i]), err);
+		if (ret)
+			return ret;
+	}
+	return 0;
+}
+
+static int create_acpi_pm(struct board *board, struct error *err)
+{
+	const struct acpi_pm_config config = {
+		.ports = board->machine.ports,
+		.base_port = ACPI_PM_PORT,
+		.sci = irqchip_line(board->machine.chip, IRQ_SCI),
+		.timers = board->timers,
+		.request_poweroff = machine_request_poweroff,
+		.opaque = &board->machine,
+	};
+	int ret = acpi_pm_create(&config, &board->acpi_pm, err);
+
+	return ret ? ret : add(board, acpi_pm_device(board->acpi_pm), err);
+}
+
+int board_create(const struct config *config, const struct board_video *video, struct board *board,
+	struct error *err)
+{
+	const struct machine_config machine_config = {
+		.kvm_path = config->kvm_path,
+		.cpus = config->cpus,
+		.memory_bytes = config->memory_bytes,
+		.no_reboot = config->no_reboot,
+		.timeout_seconds = config->timeout_seconds,
+		.debug_single_step = config->debug_single_step,
+		.debug_ioport = config->debug_ioport,
+		.debug_mmio = config->debug_mmio,
+		.debug_io_delay_ms = config->debug_io_delay_ms,
+	};
+	struct irq_line irq3, irq4;
+	int ret;
+
+	memset(board, 0, sizeof(*board));
+	board->video = *video;
+	ret = machine_init(&board->machine, &machine_config, LEVEL_IRQS, err);
+	if (ret)
+		return ret;
+	irq3 = irqchip_line(board->machine.chip, IRQ_COM2_COM4);
+	irq4 = irqchip_line(board->machine.chip, IRQ_COM1_COM3);
+	irq_or_init(&board->serial_irq[0], &irq3);
+	irq_or_init(&board->serial_irq[1], &irq4);
+	board->timers = timer_queue_create();
+	if (!board->timers)
+		ret = error_set(err, ENOMEM, "timers: out of memory");
+
+	/* Memory slots come before the timer and the vCPUs (core/kvm.h). */
+	if (!ret)
+		ret = create_pci(board, err);
+	if (!ret)
+		ret = create_vga(board, err);
+	if (!ret)
+		ret = machine_create_cpus(&board->machine, err);
+	if (!ret)
+		ret = create_serial_ports(board, err);
+	if (!ret)
+		ret = create_acpi_pm(board, err);
+	if (ret)
+		board_destroy(board);
+	return ret;
+}
+
+void board_destroy(struct board *board)
+{
+	/* The machine's parts in two steps: devices hold on to PCI and video memory, these to KVM.
+	 */
+	machine_destroy_devices(&board->machine);
+	pci_bus_destroy(board->pci);
+	kvm_memory_destroy(board->vram);
+	timer_queue_destroy(board->timers);
+	irq_or_fini(&board->serial_irq[0]);
+	irq_or_fini(&board->serial_irq[1]);
+	machine_fini(&board->machine);
+}
+
+int board_load(
+	struct board *board, struct boot_image *image, struct boot_entry *entry, struct error *err)
+{
+	const struct acpi_config acpi = {
+		.cpus = board->machine.config.cpus,
+		.dsdt = vmgui_dsdt_aml,
+		.dsdt_bytes = (size_t)(vmgui_dsdt_aml_end - vmgui_dsdt_aml),
+		.level_irqs = LEVEL_IRQS,
+		.sci_irq = IRQ_SCI,
+		.pm_event_port = ACPI_PM_PORT + ACPI_PM_EVENT_OFFSET,
+		.pm_control_port = ACPI_PM_PORT + ACPI_PM_CONTROL_OFFSET,
+		.pm_timer_port = ACPI_PM_PORT + ACPI_PM_TIMER_OFFSET,
+		.reset_port = RESET_PORT,
+		.reset_value = RESET_VALUE,
+	};
+	struct display_source *source = vga_get_source(board->vga);
+	struct display_mode mode;
+	struct boot_machine machine = { .acpi_rsdp_gpa = ACPI_RSDP_GPA };
+	int ret;
+
+	source->ops->get_mode(source, &mode);
+	machine.video = (struct boot_video){
+		.present = true,
+		.width = mode.width,
+		.height = mode.height,
+		.stride_bytes = mode.stride_bytes,
+		.depth = board->video.depth,
+		.framebuffer_gpa = vga_framebuffer_gpa(board->vga),
+		.framebuffer_bytes = VRAM_BYTES,
+	};
+	ret = acpi_write_tables(&acpi, &board->machine.mem, err);
+	return ret ? ret : boot_load(image, &board->machine.mem, &machine, entry, err);
+}

@@ -1,0 +1,323 @@
+#include "config.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/boot/vidmode.h"
+#include "core/display_source.h"
+
+#define DEFAULT_MEMORY MIB(1024)
+#define NAME_CHARS     "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-"
+
+static int parse_resolution(const char *value, void *field, struct error *err)
+{
+	struct resolution *resolution = field;
+	unsigned width, height;
+	char end;
+
+	if (sscanf(value, "%ux%u%c", &width, &height, &end) != 2)
+		return error_set(err, EINVAL,
+			"--resolution %s: not a size (write for example 1024x768)", value);
+	if (width < 320 || height < 200 || width > DISPLAY_MAX_WIDTH ||
+		height > DISPLAY_MAX_HEIGHT || width % 8)
+		return error_set(err, EINVAL,
+			"--resolution %s: not possible (write 320x200 to %ux%u, the width a "
+			"multiple of 8)",
+			value, DISPLAY_MAX_WIDTH, DISPLAY_MAX_HEIGHT);
+	*resolution = (struct resolution){ .width = width, .height = height };
+	return 0;
+}
+
+static int parse_vidmode(const char *value, void *field, struct error *err)
+{
+	const struct vidmode *mode;
+	int ret = vidmode_parse(value, &mode, err);
+
+	if (!ret)
+		*(unsigned *)field = mode->number;
+	return ret;
+}
+
+static int parse_name(const char *value, void *field, struct error *err)
+{
+	size_t length = strlen(value);
+
+	if (!length || length > 64 || strspn(value, NAME_CHARS) != length || value[0] == '.' ||
+		value[0] == '-')
+		return error_set(err, EINVAL,
+			"--name %s: not a name (use up to 64 letters, digits, dots, dashes and "
+			"underscores)",
+			value);
+	*(const char **)field = value;
+	return 0;
+}
+
+#define FIELD(name) offsetof(struct config, name)
+
+static const struct option_spec specs[] = {
+	{ .name = "name",
+		.type = OPTION_CUSTOM,
+		.metavar = "NAME",
+		.group = "basic",
+		.help = "The guest's name; no two running guests of a user have the same. Default: "
+			"guest-PID.",
+		.field = FIELD(name),
+		.parse = parse_name },
+	{ .name = "cpus",
+		.short_name = 'c',
+		.type = OPTION_NUMBER,
+		.metavar = "N",
+		.group = "basic",
+		.help = "Processors. Default: as many as the host has, at most 4.",
+		.field = FIELD(cpus),
+		.min = 1,
+		.max = 255 },
+	{ .name = "mem",
+		.short_name = 'm',
+		.type = OPTION_SIZE,
+		.metavar = "SIZE[KMGT]",
+		.group = "basic",
+		.help = "Memory, in MiB if there is no unit. Default: 1G, or 80% of what is free "
+			"if that is less.",
+		.field = FIELD(memory_bytes),
+		.min = MIB(4),
+		.max = GIB(1024) },
+	{ .name = "dev",
+		.type = OPTION_STRING,
+		.metavar = "PATH",
+		.group = "basic",
+		.help = "The KVM device. Default: /dev/kvm.",
+		.field = FIELD(kvm_path) },
+	{ .name = "nodefaults",
+		.type = OPTION_FLAG,
+		.group = "basic",
+		.help = "Add nothing that was not asked for: no display, no kernel parameters.",
+		.field = FIELD(nodefaults) },
+
+	{ .name = "sdl",
+		.type = OPTION_FLAG,
+		.group = "display",
+		.help = "Show the guest in a window. Default in a desktop session. Displays may be "
+			"combined.",
+		.field = FIELD(sdl) },
+	{ .name = "vnc",
+		.type = OPTION_OPTIONAL,
+		.metavar = "ADDR:DISPLAY|unix:PATH",
+		.group = "display",
+		.help = "Serve VNC clients of this machine: on a loopback address (display 0 is "
+			"port 5900) or on a socket file. Default without a desktop session: the "
+			"first free display of 127.0.0.1.",
+		.field = FIELD(vnc) },
+	{ .name = "headless",
+		.type = OPTION_FLAG,
+		.group = "display",
+		.help = "No display; the guest's serial console is on stdin and stdout.",
+		.field = FIELD(headless) },
+	{ .name = "resolution",
+		.type = OPTION_CUSTOM,
+		.metavar = "WxH",
+		.group = "display",
+		.help = "Size of the screen at start-up and preferred by the guest later. Default: "
+			"1024x768.",
+		.field = FIELD(resolution),
+		.parse = parse_resolution },
+	{ .name = "vidmode",
+		.type = OPTION_CUSTOM,
+		.metavar = "N",
+		.group = "display",
+		.help = "The same by VBE number or by Linux's vga= number, with its depth; for "
+			"example 0x118 or 792.",
+		.field = FIELD(vidmode),
+		.parse = parse_vidmode },
+
+	{ .name = "kernel",
+		.short_name = 'k',
+		.type = OPTION_STRING,
+		.metavar = "FILE",
+		.group = "kernel",
+		.help = "The kernel, as the operand: a bzImage or an ELF vmlinux. A bzImage is "
+			"decompressed on the host; its address is randomised (KASLR) unless the "
+			"parameters say nokaslr.",
+		.field = FIELD(kernel) },
+	{ .name = "initrd",
+		.short_name = 'i',
+		.type = OPTION_STRING,
+		.metavar = "FILE",
+		.group = "kernel",
+		.help = "The initial RAM disk.",
+		.field = FIELD(initrd) },
+	{ .name = "params",
+		.short_name = 'p',
+		.type = OPTION_STRING,
+		.metavar = "TEXT",
+		.group = "kernel",
+		.help = "Kernel parameters. Default: console=ttyS0 where there is no display, else "
+			"none.",
+		.field = FIELD(params) },
+
+	{ .name = "no-reboot",
+		.type = OPTION_FLAG,
+		.group = "lifecycle",
+		.help = "End with status 0 when the guest resets, rather than start it again; with "
+			"status 3 when it crashed.",
+		.field = FIELD(no_reboot) },
+	{ .name = "timeout",
+		.type = OPTION_NUMBER,
+		.metavar = "SECONDS",
+		.group = "lifecycle",
+		.help = "Give up after that long, with status 4.",
+		.field = FIELD(timeout_seconds),
+		.min = 1,
+		.max = 100000000 },
+	{ .name = "exit-port",
+		.type = OPTION_FLAG,
+		.group = "lifecycle",
+		.help = "Let the guest end vmgui with status N by writing the byte N to I/O port "
+			"0xf4.",
+		.field = FIELD(exit_port) },
+	{ .name = "no-kernel-cache",
+		.type = OPTION_FLAG,
+		.group = "lifecycle",
+		.help = "Do not keep decompressed kernels in $XDG_CACHE_HOME/vmgui, nor use those "
+			"that are there.",
+		.field = FIELD(no_kernel_cache) },
+	{ .name = "screenshot",
+		.type = OPTION_STRING,
+		.metavar = "FILE.png",
+		.group = "lifecycle",
+		.help = "Write the last picture there when the guest ends, also after a failure.",
+		.field = FIELD(screenshot) },
+	{ .name = "user",
+		.type = OPTION_STRING,
+		.metavar = "NAME",
+		.group = "lifecycle",
+		.help = "Once all is open and before the guest runs, become this user.",
+		.field = FIELD(user) },
+	{ .name = "chroot",
+		.type = OPTION_STRING,
+		.metavar = "DIR",
+		.group = "lifecycle",
+		.help = "Once all is open and before the guest runs, make DIR the root; file names "
+			"are looked up before, but for the screenshot's.",
+		.field = FIELD(chroot) },
+
+	{ .name = "debug",
+		.type = OPTION_FLAG,
+		.group = "debug",
+		.help = "Say more on stderr.",
+		.field = FIELD(debug) },
+	{ .name = "debug-single-step",
+		.type = OPTION_FLAG,
+		.group = "debug",
+		.help = "Print registers and code of each guest instruction.",
+		.field = FIELD(debug_single_step) },
+	{ .name = "debug-ioport",
+		.type = OPTION_FLAG,
+		.group = "debug",
+		.help = "Print accesses to I/O ports that no device has.",
+		.field = FIELD(debug_ioport) },
+	{ .name = "debug-mmio",
+		.type = OPTION_FLAG,
+		.group = "debug",
+		.help = "Print accesses to memory addresses that no device has.",
+		.field = FIELD(debug_mmio) },
+	{ .name = "debug-iodelay",
+		.type = OPTION_NUMBER,
+		.metavar = "MS",
+		.group = "debug",
+		.help = "Answer each access to a device register that much later.",
+		.field = FIELD(debug_io_delay_ms),
+		.min = 0,
+		.max = 10000 },
+	{ .name = "help",
+		.short_name = 'h',
+		.type = OPTION_FLAG,
+		.group = "debug",
+		.help = "Print this and exit.",
+		.field = FIELD(help) },
+	{ .name = NULL },
+};
+
+const struct option_table config_options = {
+	.specs = specs,
+	.operand = "KERNEL",
+	.operand_field = FIELD(operand),
+};
+
+/* 80% of the memory that the host can give without swapping, if that is less than the usual. */
+static uint64_t default_memory(void)
+{
+	long pages = sysconf(_SC_AVPHYS_PAGES), page = sysconf(_SC_PAGESIZE);
+	uint64_t free_bytes;
+
+	if (pages <= 0 || page <= 0)
+		return DEFAULT_MEMORY;
+	/* Free pages already suffice mostly; only then is the longer look needed. */
+	free_bytes = (uint64_t)pages * (uint64_t)page;
+	if (free_bytes / 5 * 4 < DEFAULT_MEMORY) {
+		FILE *file = fopen("/proc/meminfo", "re");
+		char line[128];
+		unsigned long long kib;
+
+		while (file && fgets(line, sizeof(line), file)) {
+			if (sscanf(line, "MemAvailable: %llu kB", &kib) == 1)
+				free_bytes = kib << 10;
+		}
+		if (file)
+			fclose(file);
+	}
+	return max_u64(MIB(64), align_down(min_u64(DEFAULT_MEMORY, free_bytes / 5 * 4), MIB(1)));
+}
+
+static unsigned default_cpus(void)
+{
+	cpu_set_t set;
+
+	if (sched_getaffinity(0, sizeof(set), &set))
+		return 1;
+	return (unsigned)min_u64(max_u64((uint64_t)CPU_COUNT(&set), 1), 4);
+}
+
+int config_parse(int argc, char *const *argv, struct config *config, struct error *err)
+{
+	int ret;
+
+	memset(config, 0, sizeof(*config));
+	config->kvm_path = "/dev/kvm";
+	ret = options_parse(&config_options, argc, argv, config, err);
+	if (ret || config->help)
+		return ret;
+
+	if (config->kernel && config->operand)
+		return error_set(err, EINVAL,
+			"%s: there is a kernel already, --kernel %s (give one)", config->operand,
+			config->kernel);
+	if (!config->kernel)
+		config->kernel = config->operand;
+	if (!config->kernel && config->initrd)
+		return error_set(err, EINVAL,
+			"--initrd %s: there is no kernel to use it (give --kernel FILE)",
+			config->initrd);
+	if (config->headless && (config->sdl || config->vnc.given))
+		return error_set(err, EINVAL,
+			"--headless: it contradicts --%s (leave one of them out)",
+			config->sdl ? "sdl" : "vnc");
+	if (config->resolution.width && config->vidmode)
+		return error_set(err, EINVAL,
+			"--vidmode: it contradicts --resolution (leave one of them out)");
+	if (!config->cpus)
+		config->cpus = default_cpus();
+	if (!config->memory_bytes)
+		config->memory_bytes = default_memory();
+	config->memory_bytes = align_down(config->memory_bytes, PAGE_BYTES);
+	if (!config->name) {
+		snprintf(config->name_buffer, sizeof(config->name_buffer), "guest-%d",
+			(int)getpid());
+		config->name = config->name_buffer;
+	}
+	return 0;
+}

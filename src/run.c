@@ -1,0 +1,364 @@
+/* One guest's life: opens what the command line asks for, wires displays, input and console to the
+ * board, lets the machine run and takes everything down in reverse order.
+ *
+ * Threads: main, which is the machine's thread. */
+#include "run.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "board.h"
+#include "core/boot/vidmode.h"
+#include "core/console_terminal.h"
+#include "core/log.h"
+#include "devices/acpi_pm.h"
+#include "devices/serial.h"
+#include "devices/vga.h"
+#include "display/backend.h"
+#include "display/refresh.h"
+#include "privileges.h"
+#include "testcard/testcard_image.h"
+
+#define MAX_DISPLAYS 4
+#define REFRESH_HZ   60
+
+static const struct board_video default_video = { .width = 1024, .height = 768, .depth = 32 };
+
+struct run {
+	const struct config *config;
+	struct board board;
+	struct boot_image *image;
+	struct console_terminal *console;
+	struct surface *surface;
+	struct refresh *refresh;
+	struct input_router *router;
+	struct display_host host;
+	struct display_backend *displays[MAX_DISPLAYS];
+	unsigned display_count;
+	int name_fd; /* holds the guest's name; -1: the default name needs none */
+	bool shows, has_console;
+};
+
+/* A name is held by a socket in the abstract namespace: it ends with the process and leaves no
+ * file. */
+static int take_name(const char *name, int *fd, struct error *err)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int length = snprintf(address.sun_path + 1, sizeof(address.sun_path) - 1, "vmgui/%u/%s",
+		(unsigned)getuid(), name);
+	int ret;
+
+	*fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (*fd < 0)
+		return error_set(err, errno, "--name %s: %s", name, strerror(errno));
+	if (bind(*fd, (const struct sockaddr *)&address,
+		    (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)length))) {
+		ret = -errno;
+		close(*fd);
+		*fd = -1;
+		return error_set(err, -ret,
+			"--name %s: another running guest has that name (choose another, or end "
+			"that one)",
+			name);
+	}
+	return 0;
+}
+
+/* The last vga=N among the kernel's parameters, which a boot loader would obey; 0: none. */
+static unsigned vga_parameter(const char *params)
+{
+	unsigned number = 0;
+
+	for (const char *at = params; at && (at = strstr(at, "vga=")) != NULL; at += 4) {
+		char *end;
+		unsigned long value = strtoul(at + 4, &end, 0);
+
+		if ((at == params || at[-1] == ' ') && end != at + 4 && (*end == ' ' || !*end) &&
+			value <= 0xffff)
+			number = (unsigned)value;
+	}
+	return number;
+}
+
+static struct board_video start_mode(const struct config *config)
+{
+	struct board_video video = default_video;
+	unsigned number = config->vidmode;
+	const struct vidmode *mode;
+
+	if (config->resolution.width) {
+		video.width = config->resolution.width;
+		video.height = config->resolution.height;
+		return video;
+	}
+	if (!number)
+		number = vga_parameter(config->params);
+	mode = number ? vidmode_find(number) : NULL;
+	if (mode) {
+		video.width = mode->width;
+		video.height = mode->height;
+		video.depth = mode->depth;
+	} else if (number) {
+		log_warn("run",
+			"vga=%u: no mode that is known by this number, the start-up mode is %ux%u",
+			number, video.width, video.height);
+	}
+	return video;
+}
+
+static int open_image(struct run *run, struct error *err)
+{
+	const struct config *config = run->config;
+	const struct boot_options options = {
+		.kernel_path = config->kernel,
+		.embedded_image = config->kernel ? NULL : vmgui_testcard_image,
+		.embedded_bytes = config->kernel ? 0 : vmgui_testcard_size,
+		.embedded_name = "test card",
+		.initrd_path = config->initrd,
+		.params = config->params                     ? config->params
+			  : run->shows || config->nodefaults ? ""
+							     : "console=ttyS0",
+		.ram_bytes = config->memory_bytes,
+		.use_cache = !config->no_kernel_cache,
+	};
+
+	return boot_open(&options, &run->image, err);
+}
+
+static int load_hook(void *opaque, struct boot_entry *entry, struct error *err)
+{
+	struct run *run = opaque;
+
+	return board_load(&run->board, run->image, entry, err);
+}
+
+static void power_button_hook(void *opaque)
+{
+	struct run *run = opaque;
+
+	acpi_pm_press_power_button(run->board.acpi_pm);
+}
+
+static void sysrq_hook(void *opaque)
+{
+	struct run *run = opaque;
+
+	/* 'p': the kernel shows the registers of the processor that takes the interrupt. */
+	if (run->console)
+		console_terminal_send_sysrq(run->console, 'p');
+}
+
+static int write_screenshot(struct run *run, const char *path, struct error *err)
+{
+	refresh_sync(run->refresh);
+	return error_set(err, ENOSYS, "%s: not yet", path);
+}
+
+static void screenshot_hook(void *opaque)
+{
+	struct run *run = opaque;
+	time_t now = time(NULL);
+	struct tm local;
+	char stamp[32], path[128];
+	struct error err;
+
+	localtime_r(&now, &local);
+	strftime(stamp, sizeof(stamp), "%Y%m%d-%H%M%S", &local);
+	snprintf(path, sizeof(path), "%s-%s.png", run->config->name, stamp);
+	if (write_screenshot(run, path, &err))
+		log_error("run", "%s", err.text);
+	else
+		log_info("run", "screenshot: %s", path);
+}
+
+static void state_hook(void *opaque)
+{
+	struct run *run = opaque;
+
+	for (unsigned i = 0; i < run->display_count; i++)
+		backend_notify(run->displays[i]);
+}
+
+static int start_display(struct run *run, const char *name, const char *argument, struct error *err)
+{
+	struct display_backend *backend;
+	int ret = backend_create(name, &run->host, &backend, err);
+
+	if (ret)
+		return ret;
+	ret = backend_start(backend, argument, err);
+	if (ret) {
+		backend_destroy(backend);
+		return ret;
+	}
+	run->displays[run->display_count++] = backend;
+	return 0;
+}
+
+static bool in_desktop_session(void)
+{
+	const char *wayland = getenv("WAYLAND_DISPLAY"), *x11 = getenv("DISPLAY");
+
+	return (wayland && *wayland) || (x11 && *x11);
+}
+
+static int start_displays(struct run *run, struct error *err)
+{
+	const struct config *config = run->config;
+	int ret = 0;
+
+	if (!run->shows)
+		return 0;
+	if (config->sdl)
+		ret = start_display(run, "sdl", NULL, err);
+	if (!ret && config->vnc.given)
+		ret = start_display(run, "vnc", config->vnc.value, err);
+	if (ret || config->sdl || config->vnc.given)
+		return ret;
+	/* Nothing was asked for: the best there is. */
+	if (in_desktop_session()) {
+		if (!start_display(run, "sdl", NULL, err))
+			return 0;
+		log_warn("run", "%s; serving VNC instead", err->text);
+	}
+	return start_display(run, "vnc", NULL, err);
+}
+
+/* Surface, refresh thread, router: only where somebody will look. */
+static int create_display_path(struct run *run, struct error *err)
+{
+	int ret;
+
+	if (!run->shows && !run->config->screenshot)
+		return 0;
+	run->surface = surface_create();
+	if (!run->surface)
+		return error_set(err, ENOMEM, "display: out of memory");
+	ret = refresh_create(
+		vga_get_source(run->board.vga), run->surface, REFRESH_HZ, &run->refresh, err);
+	if (ret || !run->shows)
+		return ret;
+	ret = input_router_create(&run->router, err);
+	if (!ret)
+		ret = refresh_start(run->refresh, err);
+	run->host = (struct display_host){
+		.surface = run->surface,
+		.router = run->router,
+		.control = &run->board.machine.control,
+		.guest_name = run->config->name,
+	};
+	return ret;
+}
+
+static int create_console(struct run *run, struct error *err)
+{
+	const struct console_terminal_config config = {
+		.in_fd = STDIN_FILENO,
+		.out_fd = STDOUT_FILENO,
+		.device = serial_char_device(run->board.serial[0]),
+		.control = &run->board.machine.control,
+	};
+	int ret;
+
+	if (!run->has_console)
+		return 0;
+	ret = console_terminal_create(&config, &run->console, err);
+	if (ret)
+		return ret;
+	serial_set_host(run->board.serial[0], console_terminal_char_host(run->console));
+	return console_terminal_start(run->console, err);
+}
+
+static void tear_down(struct run *run)
+{
+	for (unsigned i = 0; i < run->display_count; i++)
+		backend_stop(run->displays[i]);
+	if (run->refresh)
+		refresh_stop(run->refresh);
+	console_terminal_stop(run->console);
+	/* No thread of a display or of the console is left; now what they pointed to may go. */
+	for (unsigned i = 0; i < run->display_count; i++)
+		backend_destroy(run->displays[i]);
+	if (run->router)
+		input_router_destroy(run->router);
+	if (run->refresh)
+		refresh_destroy(run->refresh);
+	if (run->surface)
+		surface_destroy(run->surface);
+}
+
+int run_guest(const struct config *config)
+{
+	struct run run = { .config = config, .name_fd = -1 };
+	const struct board_video video = start_mode(config);
+	const struct machine_hooks hooks = {
+		.load = load_hook,
+		.power_button = power_button_hook,
+		.send_sysrq = sysrq_hook,
+		.save_screenshot = screenshot_hook,
+		.state_changed = state_hook,
+		.opaque = &run,
+	};
+	struct error err = { .text = "" };
+	int ret, status = EXIT_STATUS_FAILURE;
+
+	run.shows = config->sdl || config->vnc.given || !(config->headless || config->nodefaults);
+	run.has_console = !run.shows || isatty(STDIN_FILENO);
+	machine_block_signals();
+
+	ret = privileges_check(config->user, config->chroot, &err);
+	if (ret) {
+		status = EXIT_STATUS_USAGE;
+		goto report;
+	}
+	if (config->name != config->name_buffer) {
+		ret = take_name(config->name, &run.name_fd, &err);
+		if (ret) {
+			status = ret == -EADDRINUSE ? EXIT_STATUS_TAKEN : EXIT_STATUS_FAILURE;
+			goto report;
+		}
+	}
+	ret = open_image(&run, &err);
+	if (ret) {
+		status = ret == -ENOMEM || ret == -EIO ? EXIT_STATUS_FAILURE : EXIT_STATUS_USAGE;
+		goto report;
+	}
+	ret = board_create(config, &video, &run.board, &err);
+	if (ret)
+		goto close_image;
+	if (!ret)
+		ret = create_display_path(&run, &err);
+	if (!ret)
+		ret = create_console(&run, &err);
+	if (!ret)
+		ret = start_displays(&run, &err);
+	if (!ret)
+		ret = privileges_drop(config->user, config->chroot, &err);
+	if (!ret)
+		status = machine_run(&run.board.machine, &hooks, &err);
+	if (config->screenshot && run.refresh) {
+		struct error why;
+
+		if (write_screenshot(&run, config->screenshot, &why)) {
+			log_error("run", "%s", why.text);
+			if (status == EXIT_STATUS_OK)
+				status = EXIT_STATUS_FAILURE;
+		}
+	}
+	tear_down(&run);
+	board_destroy(&run.board);
+	console_terminal_destroy(run.console);
+close_image:
+	boot_close(run.image);
+report:
+	if (err.text[0])
+		log_error("run", "%s", err.text);
+	if (run.name_fd >= 0)
+		close(run.name_fd);
+	return status;
+}
