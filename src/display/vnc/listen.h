@@ -1,0 +1,43 @@
+/* Where the VNC server listens: the value of --vnc, and the sockets for it. Loopback and Unix
+ * sockets only: the protocol as served here has neither password nor encryption.
+ *
+ * Threads: the VNC backend's. */
+#ifndef VMGUI_DISPLAY_VNC_LISTEN_H
+#define VMGUI_DISPLAY_VNC_LISTEN_H
+
+#include <netinet/in.h>
+#include <sys/un.h>
+
+#include "core/error.h"
+#include "core/util.h"
+
+#define VNC_FIRST_PORT   5900u
+#define VNC_MAX_DISPLAYS 100u /* how many are tried when any will do */
+
+struct vnc_address {
+	int family; /* AF_INET, AF_INET6 or AF_UNIX */
+	bool any_display;
+	unsigned display;
+	struct in_addr ipv4;
+	struct in6_addr ipv6;
+	char path[sizeof(((struct sockaddr_un *)NULL)->sun_path)];
+};
+
+/* argument: NULL (the first free display on 127.0.0.1), "ADDR:DISPLAY", "ADDR" or "unix:PATH", with
+ * ADDR in 127.0.0.0/8, ::1, [::1], localhost, or empty for 127.0.0.1. -EINVAL. */
+VMGUI_MUST_USE int vnc_address_parse(
+	const char *argument, struct vnc_address *address, struct error *err);
+
+struct vnc_listener {
+	int fd;
+	char where[160]; /* "127.0.0.1:5901 (display 1)" or "unix:/run/x.sock" */
+	char path[sizeof(((struct sockaddr_un *)NULL)->sun_path)]; /* to remove at the end */
+	dev_t path_device;
+	ino_t path_inode;
+};
+
+VMGUI_MUST_USE int vnc_listener_open(
+	struct vnc_listener *listener, const struct vnc_address *address, struct error *err);
+void vnc_listener_close(struct vnc_listener *listener);
+
+#endif
