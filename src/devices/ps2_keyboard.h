@@ -1,0 +1,51 @@
+/* A PS/2 keyboard (MF2, 101 keys and later ones) on its line to the controller. See ps2_keyboard.c.
+ *
+ * Part of the i8042's state and guarded by that device's lock, which the caller holds. */
+#ifndef VMGUI_DEVICES_PS2_KEYBOARD_H
+#define VMGUI_DEVICES_PS2_KEYBOARD_H
+
+#include "core/timer.h"
+#include "devices/ps2_queue.h"
+
+#define PS2_KEYBOARD_CODES 256u
+
+struct ps2_keyboard_events {
+	void (*output)(void *opaque); /* a repeated key: there is a byte to read */
+	void (*leds_changed)(void *opaque, unsigned leds); /* mask of enum input_led */
+	void (*enabled_changed)(void *opaque);
+	void *opaque;
+};
+
+struct ps2_keyboard {
+	struct ps2_keyboard_events events;
+	struct timer repeat_timer;
+
+	struct ps2_queue answers, keys;
+	uint8_t last_sent; /* for the resend command */
+	uint8_t command;   /* waits for its argument; 0: none */
+	bool scanning;
+	uint8_t set; /* 1 or 2 */
+	uint8_t leds;
+	uint8_t typematic;
+
+	uint8_t down[PS2_KEYBOARD_CODES]; /* 0, or 80h and the modifiers of the press */
+	unsigned repeating;               /* evdev code; 0: none */
+};
+
+void ps2_keyboard_init(struct ps2_keyboard *keyboard, const struct ps2_keyboard_events *events,
+	struct timer_queue *timers, pthread_mutex_t *lock);
+/* Without the lock. */
+void ps2_keyboard_fini(struct ps2_keyboard *keyboard);
+/* Back to power-on: scanning, set 2, no key held. */
+void ps2_keyboard_power_on(struct ps2_keyboard *keyboard);
+
+/* A byte from the host; answers wait at once. */
+void ps2_keyboard_write(struct ps2_keyboard *keyboard, uint8_t byte);
+/* The next byte to the host; false: none. */
+bool ps2_keyboard_read(struct ps2_keyboard *keyboard, uint8_t *byte);
+/* As input_sink_ops.key; -EAGAIN: no room for the whole scan code. */
+int ps2_keyboard_key(struct ps2_keyboard *keyboard, unsigned code, bool down);
+/* Room for any scan code. */
+bool ps2_keyboard_has_room(const struct ps2_keyboard *keyboard);
+
+#endif
