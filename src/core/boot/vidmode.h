@@ -16,7 +16,6 @@ struct vidmode {
  * NULL: no such mode, or one that is text or planar. */
 const struct vidmode *vidmode_find(unsigned number);
 /* A decimal or 0x number, as after --vidmode; -EINVAL with a message that names it. */
-VMGUI_MUST_USE int vidmode_parse(
-	const char *text, const struct vidmode **mode, struct error *err);
+VMGUI_MUST_USE int vidmode_parse(const char *text, const struct vidmode **mode, struct error *err);
 
 #endif
