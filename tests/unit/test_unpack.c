@@ -97,9 +97,10 @@ static void unpack_truncated_input_never_gives_the_whole_text(void **state)
 				.output_room = sizeof(out) };
 			int r = unpack->run(packed_samples[i].format, &job);
 
-			/* LZ4's legacy frame has no end mark: shorter is all that can be seen. */
-			assert_true(
-				r == -EINVAL || (r == 0 && job.output_bytes < SAMPLE_TEXT_BYTES));
+			/* LZ4's legacy frame has no end mark: shorter is all that can be seen.
+			 * -ENOSPC: all the text came, and its end mark did not. */
+			assert_true(r == -EINVAL || r == -ENOSPC ||
+				    (r == 0 && job.output_bytes < SAMPLE_TEXT_BYTES));
 		}
 }
 
