@@ -12,5 +12,8 @@ function(vmgui_module name)
   target_link_libraries(vmgui_${name} PRIVATE vmgui_flags)
   set_target_properties(vmgui_${name} PROPERTIES PREFIX "" OUTPUT_NAME vmgui-${name}
     LIBRARY_OUTPUT_DIRECTORY ${CMAKE_RUNTIME_OUTPUT_DIRECTORY})
+  # Beside the program itself, too, which stands one folder higher than the tests.
+  add_custom_command(TARGET vmgui_${name} POST_BUILD COMMAND ${CMAKE_COMMAND} -E create_symlink
+    $<TARGET_FILE:vmgui_${name}> ${PROJECT_BINARY_DIR}/vmgui-${name}.so VERBATIM)
   install(TARGETS vmgui_${name} LIBRARY DESTINATION ${VMGUI_MODULE_INSTALL_DIR})
 endfunction()

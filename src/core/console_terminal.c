@@ -589,7 +589,8 @@ int console_terminal_start(struct console_terminal *console, struct error *err)
 void console_terminal_stop(struct console_terminal *console)
 {
 	struct timespec limit;
-	if (!console->started)
+
+	if (!console || !console->started)
 		return;
 	pthread_mutex_lock(&console->lock);
 	console->stop = true;
