@@ -74,9 +74,12 @@ static struct kvm_msrs *read_msrs(const struct vcpu *vcpu)
 		return NULL;
 	for (uint32_t i = 0; i < count; i++) {
 		/* Time goes on over a reset. */
-		if (list.header.indices[i] != MSR_IA32_TSC)
+		if (list.header.indices[i] != MSR_IA32_TSC &&
+			list.header.indices[i] != MSR_MTRR_DEFAULT_TYPE)
 			msrs->entries[kept++].index = list.header.indices[i];
 	}
+	/* Not among those listed, but kept by every KVM. */
+	msrs->entries[kept++].index = MSR_MTRR_DEFAULT_TYPE;
 	/* KVM stops at the first register that this processor lacks: drop it and go on behind it.
 	 */
 	while (done < kept) {
