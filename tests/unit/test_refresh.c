@@ -1,0 +1,423 @@
+/* The refresh: what the surface shows and how tight its damage is. */
+#include "cmocka_all.h"
+
+#include <errno.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "display/refresh.h"
+#include "fake_source.h"
+
+#define VRAM MIB(16)
+
+struct fixture {
+	struct fake_source *source;
+	struct surface *surface;
+	struct surface_reader *reader;
+	struct refresh *refresh;
+	struct rect rects[SURFACE_MAX_RECTS];
+	size_t count;
+};
+
+static int setup(void **state)
+{
+	struct fixture *f = calloc(1, sizeof(*f));
+	struct error err;
+
+	f->source = fake_source_create(VRAM);
+	f->surface = surface_create();
+	f->reader = surface_reader_create(f->surface, NULL, NULL);
+	assert_int_equal(refresh_create(&f->source->base, f->surface, 200, &f->refresh, &err), 0);
+	*state = f;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct fixture *f = *state;
+
+	refresh_destroy(f->refresh);
+	surface_reader_destroy(f->reader);
+	surface_destroy(f->surface);
+	fake_source_destroy(f->source);
+	free(f);
+	return 0;
+}
+
+/* Takes the damage and checks every pixel. Nothing fails while the surface is held: the teardown
+ * would wait for it. */
+static void look(struct fixture *f)
+{
+	uint32_t wrong = 0, wrong_x = 0, wrong_y = 0;
+	struct surface_view view;
+
+	f->count = surface_read_begin(f->reader, &view, f->rects);
+	for (uint32_t y = 0; y < view.height; y++) {
+		for (uint32_t x = 0; x < view.width; x++) {
+			if (view.pixels[(size_t)y * view.stride_pixels + x] ==
+				fake_source_expect(f->source, x, y))
+				continue;
+			wrong++;
+			wrong_x = x;
+			wrong_y = y;
+		}
+	}
+	surface_read_end(f->reader);
+	assert_int_equal(view.width, f->source->mode.width);
+	assert_int_equal(view.height, f->source->mode.height);
+	if (wrong)
+		fail_msg("%u pixels differ, the last is %u,%u", wrong, wrong_x, wrong_y);
+}
+
+static void sync_and_look(struct fixture *f)
+{
+	refresh_sync(f->refresh);
+	look(f);
+}
+
+static void assert_rect(struct rect rect, uint32_t x, uint32_t y, uint32_t width, uint32_t height)
+{
+	assert_int_equal(rect.x, x);
+	assert_int_equal(rect.y, y);
+	assert_int_equal(rect.width, width);
+	assert_int_equal(rect.height, height);
+}
+
+static const enum pixel_format formats[] = { PIXEL_INDEX8, PIXEL_XRGB1555, PIXEL_RGB565,
+	PIXEL_RGB888, PIXEL_XRGB8888 };
+
+static void refresh_before_first_mode_shows_nothing(void **state)
+{
+	struct fixture *f = *state;
+
+	sync_and_look(f);
+	assert_int_equal(f->count, 0);
+}
+
+static void refresh_blinking_cursor_is_a_cursor_sized_rect(void **state)
+{
+	struct fixture *f = *state;
+
+	for (size_t i = 0; i < array_size(formats); i++) {
+		fake_source_set_mode(f->source, 800, 600, formats[i], 0, 0);
+		fake_memory_fill(f->source->memory, 0, 0, MIB(2));
+		for (unsigned c = 0; c < 256; c++)
+			fake_source_set_palette(f->source, c, c * 0x010203);
+		sync_and_look(f);
+		/* across tiles and bands: 60..68 is on both sides of 64, 250..266 of 256 */
+		fake_source_fill(f->source, 60, 250, 8, 16, 0xa7);
+		sync_and_look(f);
+		assert_int_equal(f->count, 1);
+		assert_rect(f->rects[0], 60, 250, 8, 16);
+		sync_and_look(f);
+		assert_int_equal(f->count, 0);
+	}
+}
+
+static void refresh_far_changes_are_two_rects(void **state)
+{
+	struct fixture *f = *state;
+
+	fake_source_set_mode(f->source, 1024, 768, PIXEL_XRGB8888, 0, 0);
+	sync_and_look(f);
+	fake_source_fill(f->source, 3, 5, 4, 4, 0xffffff);
+	fake_source_fill(f->source, 1000, 5, 24, 4, 0xffffff); /* the same rows */
+	sync_and_look(f);
+	assert_int_equal(f->count, 2);
+	fake_source_put(f->source, 0, 0, 0x123456);
+	fake_source_put(f->source, 1023, 767, 0x123456);
+	sync_and_look(f);
+	assert_int_equal(f->count, 2);
+}
+
+static void refresh_same_values_written_again_are_no_damage(void **state)
+{
+	struct fixture *f = *state;
+	struct surface_view view;
+	uint64_t frame;
+
+	fake_source_set_mode(f->source, 640, 480, PIXEL_XRGB8888, 0, 0);
+	fake_source_fill(f->source, 0, 0, 640, 480, 0x336699);
+	sync_and_look(f);
+	surface_read_begin(f->reader, &view, f->rects);
+	frame = view.frame;
+	surface_read_end(f->reader);
+	fake_source_fill(f->source, 0, 0, 640, 480, 0xff336699); /* the X byte does not count */
+	sync_and_look(f);
+	assert_int_equal(f->count, 0);
+	surface_read_begin(f->reader, &view, f->rects);
+	surface_read_end(f->reader);
+	assert_int_equal(view.frame, frame);
+}
+
+static void refresh_palette_change_redraws(void **state)
+{
+	struct fixture *f = *state;
+
+	fake_source_set_mode(f->source, 640, 480, PIXEL_INDEX8, 0, 0);
+	fake_source_fill(f->source, 100, 100, 10, 10, 7);
+	sync_and_look(f);
+	fake_source_set_palette(f->source, 7, 0xff0000);
+	sync_and_look(f);
+	assert_int_equal(f->count, 1);
+	assert_rect(f->rects[0], 100, 100, 10, 10);
+	fake_source_set_palette(f->source, 9, 0x00ff00); /* nothing has that colour */
+	sync_and_look(f);
+	assert_int_equal(f->count, 0);
+}
+
+static void refresh_blank_is_black_and_comes_back(void **state)
+{
+	struct fixture *f = *state;
+
+	fake_source_set_mode(f->source, 640, 480, PIXEL_RGB565, 0, 0);
+	fake_source_fill(f->source, 10, 10, 20, 20, 0xffff);
+	sync_and_look(f);
+	fake_source_set_blank(f->source, true);
+	sync_and_look(f);
+	assert_int_equal(f->count, 1);
+	assert_rect(f->rects[0], 10, 10, 20, 20);
+	fake_source_fill(f->source, 100, 100, 2, 2, 0xf800); /* unseen */
+	sync_and_look(f);
+	assert_int_equal(f->count, 0);
+	fake_source_set_blank(f->source, false);
+	sync_and_look(f);
+	assert_int_equal(f->count, 2);
+}
+
+static void refresh_big_endian_is_swapped(void **state)
+{
+	struct fixture *f = *state;
+
+	for (size_t i = 0; i < array_size(formats); i++) {
+		f->source->mode.big_endian = true;
+		fake_source_set_mode(f->source, 64, 64, formats[i], 0, 0);
+		fake_source_fill(f->source, 1, 1, 5, 5, fake_source_encode(formats[i], 0xc08040));
+		sync_and_look(f);
+		f->source->mode.big_endian = false;
+		fake_source_set_mode(f->source, 64, 64, formats[i], 0, 0);
+		sync_and_look(f);
+	}
+}
+
+static void refresh_panning_and_padding_are_followed(void **state)
+{
+	struct fixture *f = *state;
+	uint8_t noise[4096];
+
+	srandom(3);
+	for (uint64_t at = 0; at < MIB(4); at += sizeof(noise)) {
+		for (size_t i = 0; i < sizeof(noise); i++)
+			noise[i] = (uint8_t)random();
+		fake_memory_write(f->source->memory, at, noise, sizeof(noise));
+	}
+	for (unsigned i = 0; i < 40; i++) {
+		enum pixel_format format = formats[(unsigned)random() % array_size(formats)];
+
+		/* any offset and stride, odd ones included */
+		fake_source_set_mode(f->source, 1 + (uint32_t)random() % 300,
+			1 + (uint32_t)random() % 300, format, (uint64_t)random() % 5000,
+			(uint32_t)random() % 100);
+		sync_and_look(f);
+		for (unsigned j = 0; j < 20; j++)
+			fake_source_put(f->source, (uint32_t)random() % f->source->mode.width,
+				(uint32_t)random() % f->source->mode.height, (uint32_t)random());
+		sync_and_look(f);
+	}
+}
+
+static void refresh_last_byte_of_memory_is_reached_not_passed(void **state)
+{
+	struct fixture *f = *state;
+
+	for (size_t i = 0; i < array_size(formats); i++) {
+		uint64_t bytes = 333u * 111u * pixel_format_bytes(formats[i]);
+
+		fake_source_set_mode(f->source, 333, 111, formats[i], VRAM - bytes, 0);
+		sync_and_look(f);
+		fake_source_put(f->source, 332, 110, 0x55aa55);
+		sync_and_look(f);
+	}
+}
+
+static void refresh_mode_outside_memory_is_not_drawn(void **state)
+{
+	static const struct display_mode wrong[] = {
+		{ .width = 64, .height = 64, .stride_bytes = 256, .offset_bytes = VRAM },
+		{ .width = 64, .height = 64, .stride_bytes = 256, .offset_bytes = VRAM - 16383 },
+		{ .width = 64, .height = 64, .stride_bytes = 256, .offset_bytes = UINT64_MAX - 5 },
+		{ .width = 3841, .height = 64, .stride_bytes = 0 },
+		{ .width = 64, .height = 2161, .stride_bytes = 0 },
+		{ .width = 64, .height = 64, .stride_bytes = UINT32_MAX },
+		{ .width = 0, .height = 64 },
+		{ .width = 64, .height = 0 },
+	};
+	struct fixture *f = *state;
+	struct surface_view view;
+
+	fake_source_set_mode(f->source, 320, 200, PIXEL_XRGB8888, 0, 0);
+	refresh_sync(f->refresh);
+	for (size_t i = 0; i < array_size(wrong); i++) {
+		uint32_t generation = f->source->mode.generation;
+
+		f->source->mode = wrong[i];
+		f->source->mode.format = PIXEL_XRGB8888;
+		f->source->mode.generation = generation + 1;
+		refresh_sync(f->refresh);
+		surface_read_begin(f->reader, &view, f->rects);
+		surface_read_end(f->reader);
+		assert_int_equal(view.width, 320); /* the last good picture stays */
+	}
+	fake_source_set_mode(f->source, 640, 480, PIXEL_XRGB8888, 0, 0);
+	sync_and_look(f);
+}
+
+static void refresh_without_a_dirty_log_compares_everything(void **state)
+{
+	struct fixture *f = *state;
+
+	fake_source_set_mode(f->source, 640, 480, PIXEL_XRGB8888, 0, 0);
+	sync_and_look(f);
+	f->source->memory->collect_error = -EIO;
+	fake_source_fill(f->source, 9, 9, 3, 3, 0x777777);
+	sync_and_look(f);
+	assert_int_equal(f->count, 1);
+	assert_rect(f->rects[0], 9, 9, 3, 3);
+}
+
+static uint64_t clock_ns(clockid_t clock)
+{
+	struct timespec now;
+
+	clock_gettime(clock, &now);
+	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+static uint64_t current_frame(struct fixture *f)
+{
+	struct surface_view view;
+	uint64_t frame;
+
+	surface_read_begin(f->reader, &view, f->rects);
+	frame = view.frame;
+	surface_read_end(f->reader);
+	return frame;
+}
+
+static void refresh_thread_shows_changes_by_itself(void **state)
+{
+	struct fixture *f = *state;
+	struct error err;
+	uint64_t frame;
+
+	fake_source_set_mode(f->source, 640, 480, PIXEL_XRGB8888, 0, 0);
+	assert_int_equal(refresh_start(f->refresh, &err), 0);
+	assert_int_equal(refresh_start(f->refresh, &err), 0);
+	assert_int_equal(
+		surface_wait_frame(f->surface, 0, clock_ns(CLOCK_MONOTONIC) + 5000000000u), 0);
+	for (uint32_t i = 0; i < 5; i++) {
+		frame = current_frame(f);
+		fake_source_fill(f->source, i * 10, 0, 5, 5, 0x00ff00);
+		refresh_kick(f->refresh);
+		assert_int_equal(surface_wait_frame(f->surface, frame,
+					 clock_ns(CLOCK_MONOTONIC) + 5000000000u),
+			0);
+	}
+	refresh_stop(f->refresh);
+	refresh_stop(f->refresh);
+	sync_and_look(f);
+}
+
+/* A guest that draws all the time gets at most hz frames a second, however often it is kicked. */
+static void refresh_rate_is_bounded(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t begin, frames, elapsed;
+	struct error err;
+
+	fake_source_set_mode(f->source, 64, 64, PIXEL_XRGB8888, 0, 0);
+	refresh_sync(f->refresh);
+	frames = current_frame(f);
+	assert_int_equal(refresh_start(f->refresh, &err), 0);
+	begin = clock_ns(CLOCK_MONOTONIC);
+	for (uint32_t i = 0; i < 2000; i++) {
+		fake_source_put(f->source, i % 64, i / 64 % 64, i + 1);
+		refresh_kick(f->refresh);
+		usleep(50);
+	}
+	refresh_stop(f->refresh);
+	elapsed = clock_ns(CLOCK_MONOTONIC) - begin;
+	frames = current_frame(f) - frames;
+	assert_in_range(frames, 1, elapsed / 5000000 + 1);
+	sync_and_look(f);
+}
+
+static void refresh_stop_is_immediate(void **state)
+{
+	struct fixture *f = *state;
+	struct refresh *slow;
+	struct error err;
+	uint64_t begin;
+
+	assert_int_equal(refresh_create(&f->source->base, f->surface, 0, &slow, &err), -EINVAL);
+	assert_int_equal(refresh_create(&f->source->base, f->surface, 1, &slow, &err), 0);
+	assert_int_equal(refresh_start(slow, &err), 0);
+	usleep(20000); /* it waits for its next second now */
+	begin = clock_ns(CLOCK_MONOTONIC);
+	refresh_stop(slow);
+	assert_in_range(clock_ns(CLOCK_MONOTONIC) - begin, 0, 500000000);
+	refresh_destroy(slow);
+}
+
+static void *draw(void *opaque)
+{
+	struct fixture *f = opaque;
+	unsigned seed = 5;
+
+	for (int i = 0; i < 20000; i++)
+		fake_source_put(f->source, (uint32_t)rand_r(&seed) % 640,
+			(uint32_t)rand_r(&seed) % 480, (uint32_t)rand_r(&seed));
+	return NULL;
+}
+
+static void refresh_surface_is_exact_once_the_guest_rests(void **state)
+{
+	struct fixture *f = *state;
+	pthread_t guest;
+	struct error err;
+
+	fake_source_set_mode(f->source, 640, 480, PIXEL_XRGB8888, 0, 0);
+	assert_int_equal(refresh_start(f->refresh, &err), 0);
+	assert_int_equal(pthread_create(&guest, NULL, draw, f), 0);
+	for (int i = 0; i < 20; i++)
+		refresh_sync(f->refresh);
+	pthread_join(guest, NULL);
+	refresh_sync(f->refresh);
+	refresh_stop(f->refresh);
+	look(f);
+}
+
+#define test(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		test(refresh_before_first_mode_shows_nothing),
+		test(refresh_blinking_cursor_is_a_cursor_sized_rect),
+		test(refresh_far_changes_are_two_rects),
+		test(refresh_same_values_written_again_are_no_damage),
+		test(refresh_palette_change_redraws),
+		test(refresh_blank_is_black_and_comes_back),
+		test(refresh_big_endian_is_swapped),
+		test(refresh_panning_and_padding_are_followed),
+		test(refresh_last_byte_of_memory_is_reached_not_passed),
+		test(refresh_mode_outside_memory_is_not_drawn),
+		test(refresh_without_a_dirty_log_compares_everything),
+		test(refresh_thread_shows_changes_by_itself),
+		test(refresh_rate_is_bounded),
+		test(refresh_stop_is_immediate),
+		test(refresh_surface_is_exact_once_the_guest_rests),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
