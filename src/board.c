@@ -6,6 +6,8 @@
 #include "core/acpi.h"
 #include "core/log.h"
 #include "devices/acpi_pm.h"
+#include "devices/i8042.h"
+#include "devices/port92.h"
 #include "devices/serial.h"
 #include "devices/vga.h"
 
@@ -122,6 +124,31 @@ static int create_serial_ports(struct board *board, struct error *err)
 	return 0;
 }
 
+static int create_i8042(struct board *board, struct error *err)
+{
+	const struct i8042_config config = {
+		.ports = board->machine.ports,
+		.keyboard_irq = irqchip_line(board->machine.chip, IRQ_KEYBOARD),
+		.mouse_irq = irqchip_line(board->machine.chip, IRQ_MOUSE),
+		.timers = board->timers,
+		.request_reset = machine_request_reset,
+		.opaque = &board->machine,
+	};
+	const struct port92_config port92_config = {
+		.ports = board->machine.ports,
+		.request_reset = machine_request_reset,
+		.opaque = &board->machine,
+	};
+	struct device *port92;
+	int ret = i8042_create(&config, &board->i8042, err);
+
+	if (!ret)
+		ret = add(board, i8042_device(board->i8042), err);
+	if (!ret)
+		ret = port92_create(&port92_config, &port92, err);
+	return ret ? ret : add(board, port92, err);
+}
+
 static int create_acpi_pm(struct board *board, struct error *err)
 {
 	const struct acpi_pm_config config = {
@@ -176,6 +203,8 @@ int board_create(const struct config *config, const struct board_video *video, s
 		ret = machine_create_cpus(&board->machine, err);
 	if (!ret)
 		ret = create_serial_ports(board, err);
+	if (!ret)
+		ret = create_i8042(board, err);
 	if (!ret)
 		ret = create_acpi_pm(board, err);
 	if (ret)

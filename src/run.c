@@ -17,6 +17,7 @@
 #include "core/console_terminal.h"
 #include "core/log.h"
 #include "devices/acpi_pm.h"
+#include "devices/i8042.h"
 #include "devices/serial.h"
 #include "devices/vga.h"
 #include "display/backend.h"
@@ -244,6 +245,10 @@ static int create_display_path(struct run *run, struct error *err)
 	if (ret || !run->shows)
 		return ret;
 	ret = input_router_create(&run->router, err);
+	if (!ret)
+		ret = input_router_attach(run->router, i8042_keyboard_sink(run->board.i8042));
+	if (!ret)
+		ret = input_router_attach(run->router, i8042_mouse_sink(run->board.i8042));
 	if (!ret)
 		ret = refresh_start(run->refresh, err);
 	run->host = (struct display_host){

@@ -4,12 +4,31 @@
 #include <string.h>
 #include <sys/mman.h>
 
+/* Small guests live below; the first touch of a large page costs a host up to some milliseconds. */
+#define SMALL_PAGES_BYTES MIB(16)
+
+/* Guest and host addresses must agree in their low bits for KVM to use large pages. */
+static uint8_t *map_aligned(uint64_t length, uint64_t alignment)
+{
+	uint8_t *all = mmap(NULL, length + alignment, PROT_READ | PROT_WRITE,
+		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	uint64_t head;
+
+	if (all == MAP_FAILED)
+		return NULL;
+	head = align_up((uintptr_t)all, alignment) - (uintptr_t)all;
+	if (head)
+		munmap(all, head);
+	if (alignment - head)
+		munmap(all + head + length, alignment - head);
+	return all + head;
+}
+
 static uint8_t *map_ram(uint64_t length)
 {
-	uint8_t *ram = mmap(NULL, length, PROT_READ | PROT_WRITE,
-		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	uint8_t *ram = map_aligned(length, MIB(2));
 
-	if (ram == MAP_FAILED)
+	if (!ram)
 		return NULL;
 	/* Large pages make nested paging two levels shorter; small guests stay small. A core dump
 	 * of vmgui is about vmgui. */

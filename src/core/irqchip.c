@@ -12,6 +12,7 @@
 
 struct irqchip {
 	struct kvm *kvm;
+	uint16_t level_irqs;
 	/* The power-on state, read once and written back at reset. */
 	struct kvm_irqchip pristine[3]; /* master PIC, slave PIC, I/O APIC */
 	struct kvm_pit_state2 pristine_pit;
@@ -151,33 +152,14 @@ const struct msi_controller *irqchip_msi(struct irqchip *chip)
 	return &chip->msi;
 }
 
-static int fail(const char *what, int ret, struct error *err)
-{
-	return error_set(err, -ret, "KVM: it cannot create the %s: %s (vmgui doctor tells more)", what,
-		strerror(-ret));
-}
-
 int irqchip_create(struct kvm *kvm, uint16_t level_irqs, struct irqchip **out, struct error *err)
 {
 	struct irqchip *chip = calloc(1, sizeof(*chip));
-	int ret;
 
 	if (!chip)
 		return error_set(err, ENOMEM, "interrupt controllers: out of memory");
 	chip->kvm = kvm;
-	ret = kvm_vm_ioctl(kvm, KVM_CREATE_IRQCHIP, NULL);
-	for (uint32_t i = 0; i < 3 && ret >= 0; i++) {
-		chip->pristine[i].chip_id = i;
-		ret = kvm_vm_ioctl(kvm, KVM_GET_IRQCHIP, &chip->pristine[i]);
-	}
-	chip->pristine[KVM_IRQCHIP_PIC_MASTER].chip.pic.elcr = (uint8_t)level_irqs;
-	chip->pristine[KVM_IRQCHIP_PIC_SLAVE].chip.pic.elcr = (uint8_t)(level_irqs >> 8);
-	for (uint32_t i = 0; i < 2 && ret >= 0; i++)
-		ret = kvm_vm_ioctl(kvm, KVM_SET_IRQCHIP, &chip->pristine[i]);
-	if (ret < 0) {
-		free(chip);
-		return fail("interrupt controllers", ret, err);
-	}
+	chip->level_irqs = level_irqs;
 	pthread_mutex_init(&chip->lock, NULL);
 	chip->msi = (struct msi_controller){
 		.allocate = msi_allocate,
@@ -191,15 +173,32 @@ int irqchip_create(struct kvm *kvm, uint16_t level_irqs, struct irqchip **out, s
 	return 0;
 }
 
-int irqchip_create_timer(struct irqchip *chip, struct error *err)
+int irqchip_start(struct irqchip *chip, struct error *err)
 {
 	/* Port 0x61 then belongs to the kernel's timer, as its channel 2 does. */
 	struct kvm_pit_config pit = { .flags = KVM_PIT_SPEAKER_DUMMY };
-	int ret = kvm_vm_ioctl(chip->kvm, KVM_CREATE_PIT2, &pit);
+	struct kvm_irqchip *pics = chip->pristine;
+	const char *what = "interrupt controllers";
+	int ret = kvm_vm_ioctl(chip->kvm, KVM_CREATE_IRQCHIP, NULL);
 
+	for (uint32_t i = 0; i < 3 && ret >= 0; i++) {
+		chip->pristine[i].chip_id = i;
+		ret = kvm_vm_ioctl(chip->kvm, KVM_GET_IRQCHIP, &chip->pristine[i]);
+	}
+	pics[KVM_IRQCHIP_PIC_MASTER].chip.pic.elcr = (uint8_t)chip->level_irqs;
+	pics[KVM_IRQCHIP_PIC_SLAVE].chip.pic.elcr = (uint8_t)(chip->level_irqs >> 8);
+	for (uint32_t i = 0; i < 2 && ret >= 0; i++)
+		ret = kvm_vm_ioctl(chip->kvm, KVM_SET_IRQCHIP, &chip->pristine[i]);
+	if (ret >= 0) {
+		what = "interval timer";
+		ret = kvm_vm_ioctl(chip->kvm, KVM_CREATE_PIT2, &pit);
+	}
 	if (ret >= 0)
 		ret = kvm_vm_ioctl(chip->kvm, KVM_GET_PIT2, &chip->pristine_pit);
-	return ret < 0 ? fail("interval timer", ret, err) : 0;
+	if (ret < 0)
+		return error_set(err, -ret, "KVM: it cannot create the %s: %s (vmgui doctor tells more)",
+			what, strerror(-ret));
+	return 0;
 }
 
 void irqchip_destroy(struct irqchip *chip)

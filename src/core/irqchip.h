@@ -17,11 +17,12 @@
 
 struct irqchip;
 
-/* level_irqs: mask of ISA interrupts that are level-triggered (PCI, SCI). Before any vCPU. */
+/* Only the object, so that its lines can be wired: level_irqs is the mask of ISA interrupts that are
+ * level-triggered (PCI, SCI). */
 VMGUI_MUST_USE int irqchip_create(struct kvm *kvm, uint16_t level_irqs, struct irqchip **chip,
 	struct error *err);
-/* The timer, once all memory slots are made. */
-VMGUI_MUST_USE int irqchip_create_timer(struct irqchip *chip, struct error *err);
+/* Makes the kernel create chips and timer: once all memory slots are made, before any vCPU. */
+VMGUI_MUST_USE int irqchip_start(struct irqchip *chip, struct error *err);
 void irqchip_destroy(struct irqchip *chip);
 /* All of it back to the power-on state; vCPUs are stopped. */
 void irqchip_reset(struct irqchip *chip);

@@ -188,7 +188,7 @@ destroy_lock:
 int machine_create_cpus(struct machine *machine, struct error *err)
 {
 	struct kvm_cpuid2 *supported;
-	int ret = irqchip_create_timer(machine->chip, err);
+	int ret = irqchip_start(machine->chip, err);
 
 	if (ret)
 		return ret;

@@ -104,7 +104,7 @@ struct machine {
  */
 VMGUI_MUST_USE int machine_init(struct machine *machine, const struct machine_config *config,
 	uint16_t level_irqs, struct error *err);
-/* The interval timer and the vCPUs. */
+/* The interrupt controllers, the interval timer and the vCPUs. */
 VMGUI_MUST_USE int machine_create_cpus(struct machine *machine, struct error *err);
 /* Takes the device over: it is reset, started, stopped and destroyed (in reverse order) with the
  * machine. -ENOSPC: too many; the device is the caller's still. */
