@@ -59,7 +59,7 @@ struct elf_spec {
 	bool linux_note;
 };
 
-#define ELF_IMAGE_FIRST_OFFSET 0x1000u /* of the first segment; the next one follows it */
+#define ELF_IMAGE_FIRST_OFFSET 0x400u /* of the first segment; the next one follows it */
 
 static inline size_t build_note(uint8_t *to, const char *name, uint32_t type, uint32_t desc)
 {
@@ -90,7 +90,7 @@ static inline void build_elf(struct image *image, const struct elf_spec *spec)
 	for (unsigned i = 0; i <= spec->segment_count; i++) {
 		const bool is_note = i == spec->segment_count;
 		const struct segment_spec *s = &spec->segments[is_note ? 0 : i];
-		const uint64_t at = is_note ? 0x800 : offset;
+		const uint64_t at = is_note ? 0x300 : offset;
 		const uint64_t file_bytes = is_note ? notes_bytes : s->file_bytes;
 		const uint64_t memory_bytes = is_note ? notes_bytes : s->memory_bytes;
 

@@ -76,10 +76,12 @@ static int fill_screen(
 /* A seed spares the guest the wait for randomness. -errno leaves it out. */
 static int write_seed(struct guest_mem *mem)
 {
+	/* struct setup_data, whose length is open, with its data. */
 	struct {
-		struct setup_data head;
+		uint64_t next;
+		uint32_t type, length;
 		uint8_t seed[SEED_BYTES];
-	} node = { .head = { .type = SETUP_RNG_SEED, .len = SEED_BYTES } };
+	} node = { .type = SETUP_RNG_SEED, .length = SEED_BYTES };
 	int r = -EIO;
 
 	if (getrandom(node.seed, sizeof(node.seed), GRND_NONBLOCK) == (ssize_t)sizeof(node.seed))
