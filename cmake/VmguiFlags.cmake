@@ -14,6 +14,8 @@ endif()
 target_compile_definitions(vmgui_flags INTERFACE _GNU_SOURCE VMGUI_VERSION="${PROJECT_VERSION}")
 target_compile_options(vmgui_flags INTERFACE $<$<COMPILE_LANGUAGE:C>:
   -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla>)
+# The kernel's headers end structs with open arrays that their users put storage behind.
+target_compile_options(vmgui_flags INTERFACE $<$<C_COMPILER_ID:Clang>:-Wno-gnu-variable-sized-type-not-at-end>)
 if(VMGUI_WERROR)
   target_compile_options(vmgui_flags INTERFACE -Werror)
 endif()

@@ -12,7 +12,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct unpack_job job;
 
 	if (!unpack) {
-		struct module *module;
+		static struct module *module;
 		void *symbol;
 
 		if (module_open("unpack", &module, NULL) ||

@@ -166,6 +166,27 @@ static void elf_without_segments_is_refused(void **state)
 	refuse_each(build_elf_without_segments, &none, 1);
 }
 
+/* A segment that takes no memory is not loaded, whatever else it says; the entry is not in it. */
+static void build_elf_with_empty_segment(struct image *image)
+{
+	struct elf_spec spec = {
+		.entry = 0x5000,
+		.segments = { { MIB(16), MIB(16), 0x100, 0x100, 1 },
+			{ UINT64_MAX - 5, 0x4000, 0x2000, 0, 1 } },
+		.segment_count = 2,
+	};
+
+	build_elf(image, &spec);
+}
+
+static void elf_entry_in_empty_segment_is_refused(void **state)
+{
+	static const struct patch none = { "entry", 0, 0, 0, 0 };
+
+	(void)state;
+	refuse_each(build_elf_with_empty_segment, &none, 1);
+}
+
 static void build_text(struct image *image)
 {
 	image_append(image, "just some text", 14);
@@ -248,6 +269,7 @@ int main(void)
 		cmocka_unit_test(bzimage_each_bad_field_is_refused),
 		cmocka_unit_test(elf_each_bad_field_is_refused),
 		cmocka_unit_test(elf_without_segments_is_refused),
+		cmocka_unit_test(elf_entry_in_empty_segment_is_refused),
 		cmocka_unit_test(other_files_are_named_for_what_they_are),
 		cmocka_unit_test(kernel_path_errors_name_option_and_path),
 		cmocka_unit_test(bzimage_every_truncation_is_survived),

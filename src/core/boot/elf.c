@@ -123,6 +123,7 @@ static int add_segment(const struct boot_source *source, const Elf64_Phdr *progr
 		.file_bytes = program->p_filesz,
 		.gpa = start,
 		.memory_bytes = length,
+		.virtual_address = program->p_vaddr,
 	};
 	elf->start_gpa = min_u64(elf->start_gpa, start);
 	elf->end_gpa = max_u64(elf->end_gpa, start + length);
@@ -139,20 +140,18 @@ static bool in_file_part(const struct elf_image *elf, uint64_t gpa)
 }
 
 /* Linux names its entry by the physical address, most others by the virtual one. */
-static int find_entry(const struct headers *headers, struct elf_image *elf, struct error *err)
+static int find_entry(uint64_t entry, struct elf_image *elf, struct error *err)
 {
-	const uint64_t entry = headers->file.e_entry;
-
 	if (in_file_part(elf, entry)) {
 		elf->entry_gpa = entry;
 		return 0;
 	}
-	for (unsigned i = 0; i < headers->file.e_phnum; i++) {
-		const Elf64_Phdr *program = &headers->program[i];
+	for (unsigned i = 0; i < elf->segment_count; i++) {
+		const struct elf_segment *segment = &elf->segments[i];
 
-		if (program->p_type == PT_LOAD && entry >= program->p_vaddr &&
-			entry - program->p_vaddr < program->p_filesz) {
-			elf->entry_gpa = program->p_paddr + (entry - program->p_vaddr);
+		if (entry >= segment->virtual_address &&
+			entry - segment->virtual_address < segment->file_bytes) {
+			elf->entry_gpa = segment->gpa + (entry - segment->virtual_address);
 			elf->entry_is_virtual = true;
 			return 0;
 		}
@@ -260,7 +259,7 @@ int elf_parse(const struct boot_source *source, struct elf_image *elf, struct er
 	}
 	if (!elf->segment_count)
 		return error_set(err, EINVAL, "the ELF has nothing to load");
-	r = find_entry(&headers, elf, err);
+	r = find_entry(headers.file.e_entry, elf, err);
 	if (r)
 		return r;
 	for (unsigned i = 0; i < headers.file.e_phnum; i++)

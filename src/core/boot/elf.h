@@ -11,6 +11,7 @@
 struct elf_segment {
 	uint64_t offset, file_bytes; /* in the file */
 	uint64_t gpa, memory_bytes;  /* >= file_bytes; the rest is zeroes */
+	uint64_t virtual_address;
 };
 
 struct elf_image {
