@@ -19,6 +19,7 @@
 const struct backend_info backend_registry[] = {
 	{ "sdl", "a window (SDL2)", true, NULL },
 	{ "vnc", "a VNC server", true, NULL },
+	{ "png", "a PNG file that follows the screen", false, &backend_png_ops },
 	{ "null", "no display", false, &backend_null_ops },
 	{ NULL, NULL, false, NULL },
 };

@@ -5,5 +5,6 @@
 #include "display/backend.h"
 
 extern const struct display_backend_ops backend_null_ops;
+extern const struct display_backend_ops backend_png_ops;
 
 #endif
