@@ -21,6 +21,7 @@
 #include "devices/serial.h"
 #include "devices/vga.h"
 #include "display/backend.h"
+#include "display/png_file.h"
 #include "display/refresh.h"
 #include "privileges.h"
 #include "testcard/testcard_image.h"
@@ -157,7 +158,7 @@ static void sysrq_hook(void *opaque)
 static int write_screenshot(struct run *run, const char *path, struct error *err)
 {
 	refresh_sync(run->refresh);
-	return error_set(err, ENOSYS, "%s: not yet", path);
+	return png_file_write_surface(path, run->surface, err);
 }
 
 static void screenshot_hook(void *opaque)
@@ -327,6 +328,16 @@ int run_guest(const struct config *config)
 			status = ret == -EADDRINUSE ? EXIT_STATUS_TAKEN : EXIT_STATUS_FAILURE;
 			goto report;
 		}
+	}
+	/* Rather now than after hours. With --chroot both are looked up in the new root, so the
+	 * encoder is loaded while it can be found. */
+	ret = 0;
+	if (config->screenshot)
+		ret = config->chroot ? png_file_prepare(&err)
+				     : png_file_check(config->screenshot, &err);
+	if (ret) {
+		status = EXIT_STATUS_USAGE;
+		goto report;
 	}
 	ret = open_image(&run, &err);
 	if (ret) {
