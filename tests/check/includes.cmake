@@ -1,0 +1,57 @@
+# The direction of dependencies between the folders of src/, read off the #include lines.
+#   cmake -DSOURCE_DIR=... -P tests/check/includes.cmake
+# A folder may include its own headers and those of the layers named here; files directly in src/ tie everything together.
+cmake_minimum_required(VERSION 3.25)
+set(core_may core)
+set(devices_may core devices)
+set(input_may core input)
+set(display_may core input display)
+set(control_may core input display control)
+set(unpack_may core unpack)
+
+# Toolkits stay inside their own backend, so that a headless run needs none of them: header pattern, then file pattern.
+set(toolkits
+  "^<SDL" "^display/(backend_)?sdl"
+  "^<(rfb|libvncserver)" "^display/(backend_)?vnc"
+  "^<(gtk|gdk|glib)" "^display/(backend_)?gtk")
+
+set(errors 0)
+macro(complain text)
+  message("${text}")
+  math(EXPR errors "${errors} + 1")
+endmacro()
+
+file(GLOB_RECURSE files RELATIVE ${SOURCE_DIR}/src ${SOURCE_DIR}/src/*.c ${SOURCE_DIR}/src/*.h)
+foreach(file ${files})
+  string(REGEX MATCH "^[^/]+/" layer "${file}")
+  string(REPLACE "/" "" layer "${layer}")
+  if(layer AND NOT DEFINED ${layer}_may)
+    complain("src/${file}: the folder src/${layer} has no place in tests/check/includes.cmake")
+    continue()
+  endif()
+  file(STRINGS ${SOURCE_DIR}/src/${file} lines REGEX "^[ \t]*#[ \t]*include")
+  foreach(line ${lines})
+    string(REGEX REPLACE "^[ \t]*#[ \t]*include[ \t]*([<\"][^>\"]*).*" "\\1" header "${line}")
+    if(header MATCHES "\\.\\./")
+      complain("src/${file}: ${line}: name the folder instead of climbing")
+    endif()
+    if(layer AND header MATCHES "^\"([a-z]+)/")
+      set(other ${CMAKE_MATCH_1})
+      if(DEFINED ${other}_may AND NOT other IN_LIST ${layer}_may)
+        complain("src/${file}: ${line}: ${layer} must not depend on ${other}")
+      endif()
+    endif()
+    set(rest ${toolkits})
+    while(rest)
+      list(POP_FRONT rest toolkit owner)
+      if(header MATCHES "${toolkit}" AND NOT file MATCHES "${owner}")
+        complain("src/${file}: ${line}: only ${owner}* may use this toolkit")
+      endif()
+    endwhile()
+  endforeach()
+endforeach()
+list(LENGTH files count)
+if(errors)
+  message(FATAL_ERROR "${errors} includes against the direction of the layers")
+endif()
+message("${count} files include only what their layer may use")

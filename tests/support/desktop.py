@@ -1,0 +1,116 @@
+"""An X desktop without a monitor: Xvfb, windows in it, xdotool as the hand and xwd as the eye.
+
+Programs are started on it as on any desktop, so what a test sees and does is what a person at that desktop would.
+"""
+
+import os
+import struct
+import subprocess
+import tempfile
+import time
+
+from image import Image
+
+
+class DesktopError(Exception):
+    """The X server, a tool or a window is not there."""
+
+
+def read_xwd(data):
+    """The picture in an X window dump of 32 bits a pixel (what xwd writes)."""
+    fields = struct.unpack(">25I", data[:100])
+    header_size, depth, width, height = fields[0], fields[3], fields[4], fields[5]
+    little_endian, bits_per_pixel, bytes_per_line, colours = fields[7] == 0, fields[11], fields[12], fields[19]
+    if bits_per_pixel != 32 or depth not in (24, 32):
+        raise DesktopError(f"a window dump of {bits_per_pixel} bits a pixel")
+    start = header_size + colours * 12
+    pixels = b"".join(
+        data[start + y * bytes_per_line : start + y * bytes_per_line + width * 4] for y in range(height)
+    )
+    rgb = bytearray(width * height * 3)
+    for channel in range(3):
+        rgb[channel::3] = pixels[2 - channel if little_endian else channel + 1 :: 4]
+    return Image(width, height, rgb)
+
+
+class Desktop:
+    """One X server and the programs on it; closing it ends them."""
+
+    def __init__(self, width=1400, height=1000):
+        self._programs = []
+        self._directory = tempfile.mkdtemp(prefix="desktop.")
+        receive, send = os.pipe()
+        # Xvfb finds a free display number by itself and tells it through the pipe.
+        self._server = subprocess.Popen(
+            ["Xvfb", "-displayfd", str(send), "-screen", "0", f"{width}x{height}x24", "-nolisten", "tcp", "-noreset"],
+            pass_fds=[send],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        os.close(send)
+        with os.fdopen(receive) as pipe:
+            number = pipe.readline().strip()
+        if not number:
+            raise DesktopError("Xvfb did not start")
+        self.display = f":{number}"
+        self.environment = {**os.environ, "DISPLAY": self.display, "HOME": self._directory, "SDL_VIDEODRIVER": "x11"}
+        self.environment.pop("WAYLAND_DISPLAY", None)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def start(self, command, log):
+        """Runs a program on this desktop; its output goes to the file named log."""
+        with open(log, "wb") as out:
+            program = subprocess.Popen(
+                command, env=self.environment, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT
+            )
+        self._programs.append(program)
+        return program
+
+    def xdotool(self, *arguments):
+        """Runs xdotool; its output."""
+        done = subprocess.run(
+            ["xdotool", *map(str, arguments)], env=self.environment, capture_output=True, text=True, timeout=120, check=False
+        )
+        if done.returncode:
+            raise DesktopError(f"xdotool {' '.join(map(str, arguments))}: {done.stderr.strip() or done.returncode}")
+        return done.stdout
+
+    def window(self, title, timeout=60):
+        """Waits for a visible window whose title matches; its id."""
+        deadline = time.monotonic() + timeout
+        while time.monotonic() < deadline:
+            try:
+                return self.xdotool("search", "--onlyvisible", "--name", title).split()[-1]
+            except (DesktopError, IndexError):
+                time.sleep(0.5)
+        raise DesktopError(f"no window called {title} within {timeout} s")
+
+    def picture(self, window=None):
+        """What stands in a window (without it: on the whole desktop)."""
+        what = ["-id", window] if window else ["-root"]
+        done = subprocess.run(
+            ["xwd", "-silent", *what], env=self.environment, capture_output=True, timeout=120, check=False
+        )
+        if done.returncode:
+            raise DesktopError(f"xwd: {done.stderr.decode(errors='replace').strip()}")
+        return read_xwd(done.stdout)
+
+    def close(self):
+        """Ends every program and the X server."""
+        for program in self._programs:
+            program.terminate()
+        for program in self._programs:
+            try:
+                program.wait(10)
+            except subprocess.TimeoutExpired:
+                program.kill()
+                program.wait()
+        self._server.terminate()
+        self._server.wait()
+        subprocess.run(["rm", "-rf", self._directory], check=False)

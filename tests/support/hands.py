@@ -1,0 +1,173 @@
+"""Ways to use a guest's screen: through a bare VNC connection, or through a window on an X desktop.
+
+A hand sees the guest's picture, presses keys, moves the pointer by small steps and clicks. What a hand moves is a relative mouse,
+which the guest may accelerate; so the way to a target is found by looking where the pointer went.
+"""
+
+import time
+
+STEP = 3  # pixels; slow enough that no guest accelerates
+STEP_SECONDS = 0.01
+
+
+class NotSeen(AssertionError):
+    """What should have appeared did not; image is what stood there instead."""
+
+    def __init__(self, text, image):
+        super().__init__(text)
+        self.image = image
+
+
+class Hand:
+    """What all hands share; those below know how to look and how to act."""
+
+    name = "?"
+
+    def wait(self, condition, what, timeout=60):
+        """Looks until condition(picture) holds; returns that picture."""
+        deadline = time.monotonic() + timeout
+        while True:
+            image = self.image()
+            if condition(image):
+                return image
+            if time.monotonic() > deadline:
+                raise NotSeen(f"{self.name}: {what}: not seen within {timeout} s", image)
+            self.rest(0.3)
+
+    def settle(self, quiet=0.7, timeout=30):
+        """Waits until the picture stands still; returns it."""
+        deadline = time.monotonic() + timeout
+        image = self.image()
+        while True:
+            self.rest(quiet)
+            before, image = image, self.image()
+            if image == before or time.monotonic() > deadline:
+                return image
+
+    def rest(self, seconds):
+        """Lets time pass."""
+        time.sleep(seconds)
+
+    def steer(self, find_pointer, x, y, tolerance=4):
+        """Moves the guest's pointer to (x, y); find_pointer(picture) tells where it is."""
+        seen = []
+        # Whoever moved the mouse before, from here on hand and guest agree where it is.
+        self.home()
+        self.nudge(40, 40)
+        for _ in range(12):
+            where = find_pointer(self.settle(0.4))
+            seen.append(where)
+            if where and abs(where[0] - x) <= tolerance and abs(where[1] - y) <= tolerance:
+                return
+            if where is None or not self.nudge(x - where[0], y - where[1]):
+                self.home()
+                self.nudge(40, 40)
+        raise NotSeen(f"{self.name}: the pointer does not reach {x},{y}; it was at {seen}", self.image())
+
+    def _steps(self, dx, dy):
+        """A straight way of small steps."""
+        count = max(1, (max(abs(dx), abs(dy)) + STEP - 1) // STEP)
+        done_x = done_y = 0
+        for n in range(1, count + 1):
+            x, y = round(dx * n / count), round(dy * n / count)
+            yield x - done_x, y - done_y
+            done_x, done_y = x, y
+
+
+class VncHand(Hand):
+    """A bare RFB connection (rfb.RfbClient)."""
+
+    name = "vnc"
+
+    def __init__(self, client):
+        self._client = client
+        self._x, self._y = client.width // 2, client.height // 2
+        client.refresh()
+
+    def image(self):
+        self._client.poll(0)
+        return self._client.image()
+
+    def rest(self, seconds):
+        self._client.poll(seconds)
+
+    def key(self, name):
+        self._client.press(name)
+
+    def nudge(self, dx, dy):
+        """Moves by that much; False, and nothing moved, where VNC's absolute position has no room for it."""
+        if not (0 <= self._x + dx < self._client.width and 0 <= self._y + dy < self._client.height):
+            return False
+        for x, y in self._steps(dx, dy):
+            self._x += x
+            self._y += y
+            self._client.pointer(self._x, self._y)
+            self._client.poll(STEP_SECONDS)
+        return True
+
+    def home(self):
+        """Brings VNC's position and the guest's pointer to the left upper corner."""
+        for _ in range(2):
+            self._client.pointer(self._client.width - 1, self._client.height - 1)
+            self._client.poll(0.2)
+            self._client.pointer(0, 0)
+            self._client.poll(0.2)
+        self._x = self._y = 0
+
+    def click(self):
+        for mask in (1, 0):
+            self._client.pointer(self._x, self._y, mask)
+            self._client.poll(0.15)
+
+
+class WindowHand(Hand):
+    """A window on a desktop (desktop.Desktop), used through xdotool.
+
+    A window that keeps the mouse to itself (SDL) gets relative motion; for a VNC viewer, which sends where in its window the
+    mouse is, the same limits hold as for a bare connection.
+    """
+
+    def __init__(self, name, desktop, window, relative):
+        self.name = name
+        self._desktop, self._window, self._relative = desktop, window, relative
+        self._x = self._y = 100
+        desktop.xdotool("windowfocus", window)
+        # A window takes mouse motion seriously once it was clicked on; the middle button follows no link and presses nothing.
+        desktop.xdotool("mousemove", "--window", window, self._x, self._y, "sleep", 0.2, "click", 2)
+        self.settle()
+
+    def image(self):
+        return self._desktop.picture(self._window)
+
+    def key(self, name):
+        self._desktop.xdotool("key", "--delay", 50, name)
+
+    def nudge(self, dx, dy):
+        if not self._relative:
+            size = self.image()
+            if not (0 <= self._x + dx < size.width and 0 <= self._y + dy < size.height):
+                return False
+        command = []
+        for x, y in self._steps(dx, dy):
+            self._x += x
+            self._y += y
+            if self._relative:
+                command += ["mousemove_relative", "--", x, y]
+            else:
+                command += ["mousemove", "--window", self._window, self._x, self._y]
+            command += ["sleep", STEP_SECONDS]
+        self._desktop.xdotool(*command)
+        return True
+
+    def home(self):
+        if self._relative:
+            self._desktop.xdotool(*["mousemove_relative", "--", -400, -400, "sleep", 0.05] * 5)
+            return
+        size = self.image()
+        far = ["mousemove", "--window", self._window, size.width - 1, size.height - 1, "sleep", 0.2]
+        near = ["mousemove", "--window", self._window, 0, 0, "sleep", 0.2]
+        self._desktop.xdotool(*far, *near, *far, *near)
+        self._x = self._y = 0
+
+    def click(self):
+        self._desktop.xdotool("mousedown", 1, "sleep", 0.15, "mouseup", 1)

@@ -1,0 +1,205 @@
+"""A small VNC client for the tests: RFB 3.8 (RFC 6143), no security, raw encoding, any server.
+
+It keeps the whole picture, sends pointer and key events, and counts the bytes that the server sent, so that a test can tell
+a quiet server from a busy one.
+"""
+
+import select
+import socket
+import struct
+import time
+
+from image import Image
+
+ENCODING_RAW = 0
+ENCODING_DESKTOP_SIZE = -223
+
+KEYSYMS = {
+    "BackSpace": 0xFF08, "Tab": 0xFF09, "Return": 0xFF0D, "Escape": 0xFF1B, "Home": 0xFF50, "Left": 0xFF51,
+    "Up": 0xFF52, "Right": 0xFF53, "Down": 0xFF54, "Page_Up": 0xFF55, "Page_Down": 0xFF56, "End": 0xFF57,
+    "Shift_L": 0xFFE1, "Control_L": 0xFFE3, "Alt_L": 0xFFE9, "Delete": 0xFFFF, "space": 0x20,
+    **{f"F{n}": 0xFFBD + n for n in range(1, 25)},
+}  # fmt: skip
+
+
+class RfbError(Exception):
+    """The server broke the protocol, refused us or went away."""
+
+
+class RfbClient:
+    """One connection. Only the owner's thread may use it."""
+
+    def __init__(self, host="127.0.0.1", port=5900, timeout=30):
+        self.bytes_received = 0
+        self.updates = 0
+        self._update_asked = False
+        self._held = []
+        deadline = time.monotonic() + timeout
+        while True:
+            try:
+                self._socket = socket.create_connection((host, port), 5)
+                self._handshake()
+                return
+            except (OSError, RfbError) as error:
+                # A relay accepts before the server behind it listens, so a hang-up is worth another try as well.
+                if time.monotonic() > deadline:
+                    raise RfbError(f"no VNC server at {host}:{port}: {error}") from error
+                time.sleep(0.2)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def close(self):
+        """Hangs up."""
+        self._socket.close()
+
+    # ---- bytes ----
+
+    def _receive(self, count):
+        data = bytearray()
+        while len(data) < count:
+            part = self._socket.recv(min(count - len(data), 1 << 20))
+            if not part:
+                raise RfbError("the server hung up")
+            data += part
+        self.bytes_received += count
+        return bytes(data)
+
+    def _unpack(self, layout):
+        return struct.unpack(layout, self._receive(struct.calcsize(layout)))
+
+    def _send(self, layout, *values):
+        self._socket.sendall(struct.pack(layout, *values))
+
+    # ---- handshake ----
+
+    def _handshake(self):
+        self._socket.settimeout(20)
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        version = self._receive(12)
+        if not version.startswith(b"RFB 003."):
+            raise RfbError(f"not a VNC server: {version!r}")
+        self._socket.sendall(b"RFB 003.008\n")
+        (count,) = self._unpack(">B")
+        if count == 0:
+            raise RfbError(self._receive(self._unpack(">I")[0]).decode(errors="replace"))
+        kinds = self._receive(count)
+        if 1 not in kinds:
+            raise RfbError(f"the server wants a password (security types {list(kinds)})")
+        self._send(">B", 1)
+        (result,) = self._unpack(">I")
+        if result != 0:
+            raise RfbError(self._receive(self._unpack(">I")[0]).decode(errors="replace"))
+        self._send(">B", 1)
+        self.width, self.height = self._unpack(">HH")
+        self._receive(16)
+        self.name = self._receive(self._unpack(">I")[0]).decode(errors="replace")
+        # 32 bits a pixel, little endian, blue first: what every server has without converting.
+        self._send(">Bxxx BBBB HHH BBB xxx", 0, 32, 24, 0, 1, 255, 255, 255, 16, 8, 0)
+        self._send(">BxH ii", 2, 2, ENCODING_RAW, ENCODING_DESKTOP_SIZE)
+        self._pixels = bytearray(self.width * self.height * 4)
+
+    # ---- the picture ----
+
+    def _ask(self, incremental):
+        self._send(">BBHHHH", 3, int(incremental), 0, 0, self.width, self.height)
+        self._update_asked = True
+
+    def _rectangle(self):
+        """Reads one rectangle; True when it was pixels."""
+        x, y, width, height, encoding = self._unpack(">HHHHi")
+        if encoding == ENCODING_DESKTOP_SIZE:
+            self.width, self.height = width, height
+            self._pixels = bytearray(width * height * 4)
+            return False
+        if encoding != ENCODING_RAW or x + width > self.width or y + height > self.height:
+            raise RfbError(f"a rectangle {width}x{height}+{x}+{y}, encoding {encoding}, on {self.width}x{self.height}")
+        data = self._receive(width * height * 4)
+        for line in range(height):
+            start = ((y + line) * self.width + x) * 4
+            self._pixels[start : start + width * 4] = data[line * width * 4 : (line + 1) * width * 4]
+        return True
+
+    def _message(self):
+        """Reads one message; "pixels", "size" or None tells what it brought."""
+        (kind,) = self._unpack(">B")
+        if kind == 0:
+            self._update_asked = False
+            (count,) = self._unpack(">xH")
+            brought = [self._rectangle() for _ in range(count)]
+            self.updates += 1
+            return "pixels" if all(brought) else "size"
+        if kind == 1:
+            _, count = self._unpack(">xHH")
+            self._receive(count * 6)
+        elif kind == 3:
+            self._receive(self._unpack(">xxxI")[0])
+        elif kind != 2:
+            raise RfbError(f"message {kind} is unknown")
+        return None
+
+    def poll(self, seconds):
+        """Takes in what the server sends within that time; True when pixels changed hands."""
+        changed = False
+        deadline = time.monotonic() + seconds
+        while True:
+            if not self._update_asked:
+                self._ask(incremental=True)
+            left = deadline - time.monotonic()
+            if left <= 0 or not select.select([self._socket], [], [], left)[0]:
+                return changed
+            brought = self._message()
+            if brought == "size":
+                self._ask(incremental=False)
+            changed = changed or brought is not None
+
+    def refresh(self, timeout=20):
+        """Asks for the whole picture and waits until it is here."""
+        deadline = time.monotonic() + timeout
+        while self._update_asked:
+            # An earlier request may stay unanswered for as long as nothing changes; a full one settles it.
+            break
+        self._ask(incremental=False)
+        while True:
+            left = deadline - time.monotonic()
+            if left <= 0 or not select.select([self._socket], [], [], left)[0]:
+                raise RfbError("the server sent no picture")
+            brought = self._message()
+            if brought == "pixels":
+                return
+            if brought == "size":
+                self._ask(incremental=False)
+
+    def image(self):
+        """A copy of the picture as it is now."""
+        data = bytearray(self.width * self.height * 3)
+        for channel in range(3):
+            data[channel::3] = self._pixels[2 - channel :: 4]
+        return Image(self.width, self.height, data)
+
+    # ---- input ----
+
+    def pointer(self, x, y, buttons=0):
+        """Moves the pointer; buttons is RFB's mask (1 left, 2 middle, 4 right, 8 and 16 the wheel)."""
+        self._send(">BBHH", 5, buttons, x, y)
+
+    def click(self, x, y, button=1, hold=0.1):
+        """Presses and releases a button there."""
+        self.pointer(x, y)
+        time.sleep(hold)
+        self.pointer(x, y, button)
+        time.sleep(hold)
+        self.pointer(x, y)
+
+    def key(self, name, down):
+        """One key event: a name from KEYSYMS, or a character of Latin-1."""
+        self._send(">BBxxI", 4, int(down), KEYSYMS[name] if name in KEYSYMS else ord(name))
+
+    def press(self, name, hold=0.05):
+        """Presses and releases a key."""
+        self.key(name, True)
+        time.sleep(hold)
+        self.key(name, False)
