@@ -1,0 +1,380 @@
+/* core/pci: configuration mechanism 1, BARs, INTx, reset control. */
+#include <errno.h>
+#include <string.h>
+
+#include "cmocka_all.h"
+#include "core/pci.h"
+#include "fake_memory.h"
+
+#define MMIO_BASE UINT64_C(0xc0000000)
+#define MMIO_END  UINT64_C(0xc4000000)
+
+struct machine {
+	struct bus *ports, *mmio;
+	struct pci_bus *pci;
+	struct fake_memory *vram;
+	struct pci_device card;
+	bool levels[16];
+	unsigned resets;
+	uint32_t last_write;
+};
+
+static void set_level(void *opaque, unsigned number, bool level)
+{
+	((struct machine *)opaque)->levels[number] = level;
+}
+
+static void count_reset(void *opaque)
+{
+	((struct machine *)opaque)->resets++;
+}
+
+static uint64_t card_read(void *opaque, uint64_t offset, unsigned width)
+{
+	(void)opaque;
+	(void)width;
+	return 0xabcd0000 + offset;
+}
+
+static void card_write(void *opaque, uint64_t offset, unsigned width, uint64_t value)
+{
+	(void)offset;
+	(void)width;
+	((struct machine *)opaque)->last_write = (uint32_t)value;
+}
+
+static const struct bus_region_ops card_ops = { .read = card_read, .write = card_write };
+
+static void select_register(struct machine *m, unsigned slot, unsigned offset)
+{
+	uint32_t address = 0x80000000u | slot << 11 | (offset & 0xfc);
+
+	bus_write(m->ports, 0xcf8, &address, 4);
+}
+
+static uint32_t config_read(struct machine *m, unsigned slot, unsigned offset, unsigned width)
+{
+	uint32_t value = 0;
+
+	select_register(m, slot, offset);
+	bus_read(m->ports, 0xcfc + (offset & 3), &value, width);
+	return value;
+}
+
+static void config_write(
+	struct machine *m, unsigned slot, unsigned offset, uint32_t value, unsigned width)
+{
+	select_register(m, slot, offset);
+	bus_write(m->ports, 0xcfc + (offset & 3), &value, width);
+}
+
+static int setup(void **state)
+{
+	static const struct pci_ids ids = { .vendor = 0x1234,
+		.device = 0x1111,
+		.class_code = 0x030000,
+		.subsystem_vendor = 0x1af4,
+		.subsystem = 0x1100,
+		.revision = 2 };
+	struct machine *m = calloc(1, sizeof(*m));
+	struct pci_bus_config config = {
+		.mmio_base = MMIO_BASE,
+		.mmio_end = MMIO_END,
+		.ports_base = 0xc000,
+		.ports_end = 0xd000,
+		.request_reset = count_reset,
+		.opaque = m,
+	};
+	static const unsigned irqs[4] = { 10, 11, 5, 6 };
+
+	m->ports = config.ports = bus_create("port", 0x10000);
+	m->mmio = config.mmio = bus_create("memory", 0);
+	for (unsigned i = 0; i < 4; i++)
+		config.intx[i] =
+			(struct irq_line){ .set = set_level, .opaque = m, .number = irqs[i] };
+	assert_int_equal(pci_bus_create(&config, &m->pci, NULL), 0);
+	m->vram = fake_memory_create(MIB(1));
+	pci_device_init(&m->card, "card", &ids, 1);
+	assert_int_equal(pci_device_set_bar(&m->card, 0,
+				 &(struct pci_bar){ .kind = PCI_BAR_MEMORY,
+					 .prefetchable = true,
+					 .size_bytes = MIB(1),
+					 .memory = &m->vram->base }),
+		0);
+	assert_int_equal(pci_device_set_bar(&m->card, 2,
+				 &(struct pci_bar){ .kind = PCI_BAR_MMIO,
+					 .size_bytes = 4096,
+					 .widths = BUS_WIDTH_ANY,
+					 .ops = &card_ops,
+					 .opaque = m }),
+		0);
+	assert_int_equal(pci_device_set_bar(&m->card, 4,
+				 &(struct pci_bar){ .kind = PCI_BAR_IO,
+					 .size_bytes = 16,
+					 .widths = BUS_WIDTH_ANY,
+					 .ops = &card_ops,
+					 .opaque = m }),
+		0);
+	assert_int_equal(pci_bus_attach(m->pci, &m->card, 0, NULL), 0);
+	*state = m;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct machine *m = *state;
+
+	pci_bus_detach(&m->card);
+	pci_bus_destroy(m->pci);
+	fake_memory_destroy(m->vram);
+	bus_destroy(m->mmio);
+	bus_destroy(m->ports);
+	free(m);
+	return 0;
+}
+
+static void pci_absent_slots_and_functions_read_ones(void **state)
+{
+	struct machine *m = *state;
+	uint32_t address = 0x80000000u | 1 << 11 | 1 << 8, value = 0;
+
+	assert_int_equal(config_read(m, 0, 0, 4), 0x12378086);
+	assert_int_equal(config_read(m, 1, 0, 4), 0x11111234);
+	assert_int_equal(config_read(m, 2, 0, 4), 0xffffffff);
+	bus_write(m->ports, 0xcf8, &address, 4);
+	bus_read(m->ports, 0xcfc, &value, 4);
+	assert_int_equal(value, 0xffffffff);
+	address &= 0x7fffffff;
+	address &= ~0x700u;
+	bus_write(m->ports, 0xcf8, &address, 4);
+	bus_read(m->ports, 0xcfc, &value, 4);
+	assert_int_equal(value, 0xffffffff);
+}
+
+static void pci_config_reads_any_width(void **state)
+{
+	struct machine *m = *state;
+
+	assert_int_equal(config_read(m, 1, 0, 2), 0x1234);
+	assert_int_equal(config_read(m, 1, 2, 2), 0x1111);
+	assert_int_equal(config_read(m, 1, 8, 4), 0x03000002);
+	assert_int_equal(config_read(m, 1, 0xb, 1), 3);
+	assert_int_equal(config_read(m, 1, 0x2c, 4), 0x11001af4);
+	assert_int_equal(config_read(m, 1, 0x3d, 1), 1);
+	assert_int_equal(config_read(m, 1, 0x3c, 1), 11); /* slot 1, pin A: line 1 */
+}
+
+static void pci_read_only_registers_ignore_writes(void **state)
+{
+	struct machine *m = *state;
+
+	config_write(m, 1, 0, 0xffffffff, 4);
+	config_write(m, 1, 8, 0, 4);
+	config_write(m, 1, 0x34, 0xff, 1);
+	assert_int_equal(config_read(m, 1, 0, 4), 0x11111234);
+	assert_int_equal(config_read(m, 1, 8, 4), 0x03000002);
+	assert_int_equal(config_read(m, 1, 0x34, 1), 0);
+}
+
+static void pci_attach_maps_bars(void **state)
+{
+	struct machine *m = *state;
+	uint32_t mmio = config_read(m, 1, 0x18, 4), io = config_read(m, 1, 0x20, 4), value;
+
+	assert_int_equal(config_read(m, 1, 0x10, 4), MMIO_BASE | 8);
+	assert_int_equal(m->vram->gpa, MMIO_BASE);
+	assert_int_equal(mmio, MMIO_BASE + MIB(1));
+	assert_int_equal(io, 0xc001);
+	assert_int_equal(config_read(m, 1, 4, 2), 7);
+	assert_true(bus_read(m->mmio, mmio + 4, &value, 4));
+	assert_int_equal(value, 0xabcd0004);
+	assert_true(bus_read(m->ports, 0xc008, &value, 4));
+	assert_int_equal(value, 0xabcd0008);
+}
+
+static void pci_sizing_tells_the_size(void **state)
+{
+	struct machine *m = *state;
+
+	config_write(m, 1, 4, 0, 2);
+	config_write(m, 1, 0x10, 0xffffffff, 4);
+	config_write(m, 1, 0x14, 0xffffffff, 4);
+	config_write(m, 1, 0x18, 0xffffffff, 4);
+	config_write(m, 1, 0x20, 0xffffffff, 4);
+	assert_int_equal(config_read(m, 1, 0x10, 4), 0xfff00008);
+	assert_int_equal(config_read(m, 1, 0x14, 4), 0);
+	assert_int_equal(config_read(m, 1, 0x18, 4), 0xfffff000);
+	assert_int_equal(config_read(m, 1, 0x20, 4), 0xfffffff1);
+}
+
+static void pci_decoding_off_unmaps(void **state)
+{
+	struct machine *m = *state;
+	uint32_t value;
+
+	config_write(m, 1, 4, 1, 2);
+	assert_int_equal(m->vram->gpa, 0);
+	assert_false(bus_read(m->mmio, MMIO_BASE + MIB(1), &value, 4));
+	assert_true(bus_read(m->ports, 0xc000, &value, 4));
+	config_write(m, 1, 4, 7, 2);
+	assert_int_equal(m->vram->gpa, MMIO_BASE);
+	assert_true(bus_read(m->mmio, MMIO_BASE + MIB(1), &value, 4));
+}
+
+static void pci_bar_moves(void **state)
+{
+	struct machine *m = *state;
+	uint32_t value;
+
+	config_write(m, 1, 0x10, MMIO_BASE + MIB(16), 4);
+	assert_int_equal(m->vram->gpa, MMIO_BASE + MIB(16));
+	config_write(m, 1, 0x18, MMIO_BASE, 4);
+	assert_true(bus_read(m->mmio, MMIO_BASE, &value, 4));
+	assert_int_equal(value, 0xabcd0000);
+}
+
+static void pci_bar_over_something_else_is_not_mapped(void **state)
+{
+	struct machine *m = *state;
+	static const struct bus_region_ops none = { .read = NULL };
+	const struct bus_region ram = {
+		.base = 0, .length = MIB(64), .widths = BUS_WIDTH_ANY, .owner = "RAM", .ops = &none
+	};
+	uint32_t value;
+
+	assert_int_equal(bus_add(m->mmio, &ram, NULL), 0);
+	config_write(m, 1, 0x10, MIB(2), 4); /* over RAM */
+	assert_int_equal(m->vram->gpa, 0);
+	config_write(m, 1, 0x10, MMIO_END - MIB(1), 4);
+	assert_int_equal(m->vram->gpa, MMIO_END - MIB(1));
+	config_write(m, 1, 0x18, (uint32_t)(MMIO_END - 4096), 4); /* over the other BAR */
+	assert_true(bus_read(m->mmio, MMIO_END - 4096, &value, 4));
+	assert_int_equal(value, 0xffffffff);
+	config_write(m, 1, 0x10, (uint32_t)MMIO_END, 4); /* outside the window */
+	assert_int_equal(m->vram->gpa, 0);
+	config_write(m, 1, 0x20, 0xcf0, 4); /* over the configuration ports */
+	assert_false(bus_read(m->ports, 0xcf0, &value, 4));
+}
+
+static void pci_hostile_bar_walk_leaves_it_whole(void **state)
+{
+	struct machine *m = *state;
+
+	for (unsigned i = 0; i < 5000; i++) {
+		config_write(m, 1, 0x10 + 4 * (i % 6), i * 2654435761u, 4);
+		config_write(m, 1, 4, i * 40503u, 2);
+	}
+	pci_device_reset(&m->card);
+	assert_int_equal(m->vram->gpa, MMIO_BASE);
+	assert_int_equal(config_read(m, 1, 4, 2), 7);
+}
+
+static void pci_intx_follows_pin_and_disable(void **state)
+{
+	struct machine *m = *state;
+
+	pci_device_set_intx(&m->card, true);
+	assert_true(m->levels[11]);
+	assert_int_equal(config_read(m, 1, 6, 2) & 8, 8);
+	config_write(m, 1, 4, 0x407, 2);
+	assert_false(m->levels[11]);
+	assert_int_equal(config_read(m, 1, 6, 2) & 8, 8);
+	config_write(m, 1, 4, 7, 2);
+	assert_true(m->levels[11]);
+	pci_device_set_intx(&m->card, false);
+	assert_false(m->levels[11]);
+}
+
+static void pci_shared_line_is_an_or(void **state)
+{
+	static const struct pci_ids ids = { .vendor = 1, .device = 2 };
+	struct machine *m = *state;
+	struct pci_device other;
+
+	pci_device_init(&other, "other", &ids, 1);
+	assert_int_equal(pci_bus_attach(m->pci, &other, 5, NULL), 0);
+	pci_device_set_intx(&m->card, true);
+	pci_device_set_intx(&other, true);
+	pci_device_set_intx(&m->card, false);
+	assert_true(m->levels[11]);
+	pci_bus_detach(&other);
+	assert_false(m->levels[11]);
+}
+
+static void pci_capabilities_form_a_list(void **state)
+{
+	static const struct pci_ids ids = { .vendor = 1, .device = 2 };
+	struct machine *m = *state;
+	struct pci_device device;
+	int first, second;
+
+	pci_device_init(&device, "device", &ids, 0);
+	first = pci_device_add_capability(&device, 0x09, 17);
+	second = pci_device_add_capability(&device, 0x11, 12);
+	assert_int_equal(first, 0x40);
+	assert_int_equal(second, 0x54);
+	assert_int_equal(pci_device_add_capability(&device, 9, 250), -ENOSPC);
+	assert_int_equal(pci_bus_attach(m->pci, &device, 0, NULL), 0);
+	assert_int_equal(config_read(m, 2, 0x34, 1), 0x40);
+	assert_int_equal(config_read(m, 2, 6, 2), 0x10);
+	assert_int_equal(config_read(m, 2, 0x40, 2), 0x5409);
+	assert_int_equal(config_read(m, 2, 0x54, 2), 0x0011);
+	pci_bus_detach(&device);
+}
+
+static void pci_reset_control_resets_on_a_rising_edge(void **state)
+{
+	struct machine *m = *state;
+	uint8_t value = 2;
+
+	bus_write(m->ports, 0xcf9, &value, 1);
+	assert_int_equal(m->resets, 0);
+	value = 6;
+	bus_write(m->ports, 0xcf9, &value, 1);
+	bus_write(m->ports, 0xcf9, &value, 1);
+	assert_int_equal(m->resets, 1);
+	pci_bus_reset(m->pci);
+	bus_write(m->ports, 0xcf9, &value, 1);
+	assert_int_equal(m->resets, 2);
+}
+
+static void pci_bad_bars_are_refused(void **state)
+{
+	struct pci_device device;
+	static const struct pci_ids ids = { .vendor = 1, .device = 2 };
+	struct pci_bar bar = { .kind = PCI_BAR_MMIO, .size_bytes = 4096, .ops = &card_ops };
+
+	(void)state;
+	pci_device_init(&device, "device", &ids, 0);
+	assert_int_equal(pci_device_set_bar(&device, 6, &bar), -EINVAL);
+	bar.size_bytes = 3000;
+	assert_int_equal(pci_device_set_bar(&device, 0, &bar), -EINVAL);
+	bar.size_bytes = 8;
+	assert_int_equal(pci_device_set_bar(&device, 0, &bar), -EINVAL);
+	bar.kind = PCI_BAR_IO;
+	bar.size_bytes = 512;
+	assert_int_equal(pci_device_set_bar(&device, 0, &bar), -EINVAL);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		TEST(pci_absent_slots_and_functions_read_ones),
+		TEST(pci_config_reads_any_width),
+		TEST(pci_read_only_registers_ignore_writes),
+		TEST(pci_attach_maps_bars),
+		TEST(pci_sizing_tells_the_size),
+		TEST(pci_decoding_off_unmaps),
+		TEST(pci_bar_moves),
+		TEST(pci_bar_over_something_else_is_not_mapped),
+		TEST(pci_hostile_bar_walk_leaves_it_whole),
+		TEST(pci_intx_follows_pin_and_disable),
+		TEST(pci_shared_line_is_an_or),
+		TEST(pci_capabilities_form_a_list),
+		TEST(pci_reset_control_resets_on_a_rising_edge),
+		TEST(pci_bad_bars_are_refused),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
