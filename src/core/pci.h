@@ -72,6 +72,7 @@ struct pci_ids {
 };
 
 struct pci_bus;
+struct pci_msi;
 
 /* Embedded in a device's state. All fields are the bus's once attached. */
 struct pci_device {
@@ -88,6 +89,7 @@ struct pci_device {
 	struct pci_bus *bus;
 	/* After the guest wrote [offset, offset + width), with the bus's lock held; may be NULL. */
 	void (*config_changed)(struct pci_device *device, unsigned offset, unsigned width);
+	struct pci_msi *msi; /* pci_msi.h; NULL: the device has none */
 };
 
 /* Sets up the header; interrupt_pin: 0 none, 1 INTA# ... 4 INTD#. */
