@@ -889,6 +889,50 @@ static void i8042_reset_is_power_on(void **state)
 	expect_keys(f, "\x1e\x9e");
 }
 
+/* What a UI thread does while a vCPU reads: for the thread sanitizer, and whole packets. */
+static void *user_thread(void *opaque)
+{
+	struct fixture *f = opaque;
+	for (int i = 0; i < 2000; i++) {
+		f->mouse->ops->relative(f->mouse, 1, 0);
+		(void)f->mouse->ops->sync(f->mouse);
+		(void)f->keyboard->ops->key(f->keyboard, KEY_RIGHTCTRL, i % 2 == 0);
+	}
+	return NULL;
+}
+
+static void i8042_user_and_guest_at_once_keep_sequences_whole(void **state)
+{
+	struct fixture *f = *state;
+	pthread_t user;
+	int moved = 0, position = 0, prefixes = 0;
+	enable_mouse(f);
+	assert_int_equal(pthread_create(&user, NULL, user_thread, f), 0);
+	for (bool ended = false;;) {
+		uint8_t now = status(f);
+		if (!(now & 1)) {
+			if (ended)
+				break;
+			ended = pthread_tryjoin_np(user, NULL) == 0;
+			continue;
+		}
+		uint8_t byte = port_in(f->bus, 0x60);
+		if (!(now & 0x20)) {
+			assert_int_equal(prefixes % 2 == 0, byte == 0xe0);
+			prefixes++;
+			continue;
+		}
+		if (position == 0)
+			assert_int_equal(byte, 0x08);
+		if (position == 1)
+			moved += byte;
+		position = (position + 1) % 3;
+	}
+	assert_int_equal(moved, 2000);
+	assert_int_equal(position, 0);
+	assert_int_equal(prefixes % 2, 0);
+}
+
 static void port92_resets_on_a_rising_bit(void **state)
 {
 	struct fixture *f = *state;
@@ -927,6 +971,7 @@ int main(void)
 		TEST(i8042_masked_interrupt_comes_when_enabled),
 		TEST(i8042_answer_waits_for_the_second_half_of_a_scancode),
 		TEST(i8042_reset_is_power_on),
+		TEST(i8042_user_and_guest_at_once_keep_sequences_whole),
 		TEST(keyboard_reset_passes_its_test),
 		TEST(keyboard_echo_resend_and_unknown),
 		TEST(keyboard_scancode_sets_are_chosen_and_told),
