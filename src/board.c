@@ -6,8 +6,11 @@
 #include "core/acpi.h"
 #include "core/log.h"
 #include "devices/acpi_pm.h"
+#include "devices/exit_port.h"
 #include "devices/i8042.h"
 #include "devices/port92.h"
+#include "devices/pvpanic.h"
+#include "devices/rtc.h"
 #include "devices/serial.h"
 #include "devices/vga.h"
 
@@ -51,6 +54,18 @@ static const struct serial_place {
 	{ "COM3", SERIAL_COM3_PORT, 1, 1 },
 	{ "COM4", SERIAL_COM4_PORT, 0, 1 },
 };
+
+static void guest_exits(void *machine, uint8_t status)
+{
+	machine_request_exit(machine, status);
+}
+
+static void guest_panicked(void *machine, unsigned events)
+{
+	/* With a crash kernel loaded it goes on by itself. */
+	if (events & PVPANIC_PANICKED)
+		machine_request(machine, MACHINE_PANIC);
+}
 
 /* Hands the device to the machine, or destroys it. */
 static int add(struct board *board, struct device *device, struct error *err)
@@ -134,19 +149,64 @@ static int create_i8042(struct board *board, struct error *err)
 		.request_reset = machine_request_reset,
 		.opaque = &board->machine,
 	};
-	const struct port92_config port92_config = {
+	int ret = i8042_create(&config, &board->i8042, err);
+
+	return ret ? ret : add(board, i8042_device(board->i8042), err);
+}
+
+static int create_port92(struct board *board, struct error *err)
+{
+	const struct port92_config config = {
 		.ports = board->machine.ports,
 		.request_reset = machine_request_reset,
 		.opaque = &board->machine,
 	};
-	struct device *port92;
-	int ret = i8042_create(&config, &board->i8042, err);
+	struct device *device;
+	int ret = port92_create(&config, &device, err);
 
-	if (!ret)
-		ret = add(board, i8042_device(board->i8042), err);
-	if (!ret)
-		ret = port92_create(&port92_config, &port92, err);
-	return ret ? ret : add(board, port92, err);
+	return ret ? ret : add(board, device, err);
+}
+
+static int create_rtc(struct board *board, struct error *err)
+{
+	const struct guest_mem *mem = &board->machine.mem;
+	const struct rtc_config config = {
+		.ports = board->machine.ports,
+		.irq = irqchip_line(board->machine.chip, IRQ_RTC),
+		.timers = board->timers,
+		.low_ram_bytes = mem->regions[0].length_bytes,
+		.high_ram_bytes = mem->size_bytes - mem->regions[0].length_bytes,
+	};
+	struct device *device;
+	int ret = rtc_create(&config, &device, err);
+
+	return ret ? ret : add(board, device, err);
+}
+
+static int create_pvpanic(struct board *board, struct error *err)
+{
+	const struct pvpanic_config config = {
+		.ports = board->machine.ports,
+		.guest_panicked = guest_panicked,
+		.opaque = &board->machine,
+	};
+	struct device *device;
+	int ret = pvpanic_create(&config, &device, err);
+
+	return ret ? ret : add(board, device, err);
+}
+
+static int create_exit_port(struct board *board, struct error *err)
+{
+	const struct exit_port_config config = {
+		.ports = board->machine.ports,
+		.guest_exits = guest_exits,
+		.opaque = &board->machine,
+	};
+	struct device *device;
+	int ret = exit_port_create(&config, &device, err);
+
+	return ret ? ret : add(board, device, err);
 }
 
 static int create_acpi_pm(struct board *board, struct error *err)
@@ -206,7 +266,15 @@ int board_create(const struct config *config, const struct board_video *video, s
 	if (!ret)
 		ret = create_i8042(board, err);
 	if (!ret)
+		ret = create_port92(board, err);
+	if (!ret)
+		ret = create_rtc(board, err);
+	if (!ret)
 		ret = create_acpi_pm(board, err);
+	if (!ret)
+		ret = create_pvpanic(board, err);
+	if (!ret && config->exit_port)
+		ret = create_exit_port(board, err);
 	if (ret)
 		board_destroy(board);
 	return ret;
