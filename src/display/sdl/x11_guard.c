@@ -1,0 +1,87 @@
+/* See x11_guard.h. Xlib is not linked: SDL has loaded it if the window is one of X11. */
+#include "display/sdl/x11_guard.h"
+
+#include <SDL_syswm.h>
+#include <dlfcn.h>
+
+#include "core/log.h"
+
+static _Thread_local jmp_buf *current_way_out;
+
+jmp_buf *x11_guard_enter(jmp_buf *way_out)
+{
+	jmp_buf *outer = current_way_out;
+
+	current_way_out = way_out;
+	return outer;
+}
+
+#ifdef SDL_VIDEO_DRIVER_X11
+/* Xlib's handlers are the process's, and get no argument of ours. */
+static atomic_bool *connection_lost;
+static void (*unlock_display)(Display *display);
+
+static int on_protocol_error(Display *display, XErrorEvent *event)
+{
+	(void)display;
+	log_guest("sdl", "X error %u in request %u.%u", event->error_code, event->request_code,
+		event->minor_code);
+	return 0;
+}
+
+static int on_connection_lost(Display *display)
+{
+	atomic_store(connection_lost, true);
+	/* Xlib has locked it and expects that nobody comes after us; let others find out, too. */
+	if (unlock_display)
+		unlock_display(display);
+	if (current_way_out)
+		longjmp(*current_way_out, 1);
+	log_error("sdl", "the X server is gone");
+	return 0;
+}
+
+static void set_handlers(int (*on_error)(Display *, XErrorEvent *), int (*on_io_error)(Display *))
+{
+	void *xlib = dlopen("libX11.so.6", RTLD_NOW | RTLD_NOLOAD);
+	void (*set_error)(int (*)(Display *, XErrorEvent *));
+	void (*set_io_error)(int (*)(Display *));
+
+	if (!xlib)
+		return;
+	*(void **)&set_error = dlsym(xlib, "XSetErrorHandler");
+	*(void **)&set_io_error = dlsym(xlib, "XSetIOErrorHandler");
+	*(void **)&unlock_display = dlsym(xlib, "XUnlockDisplay");
+	if (set_error)
+		set_error(on_error);
+	if (set_io_error)
+		set_io_error(on_io_error);
+	dlclose(xlib); /* whoever else uses it keeps it */
+}
+
+void x11_guard_install(SDL_Window *window, atomic_bool *lost)
+{
+	SDL_SysWMinfo info;
+
+	SDL_VERSION(&info.version);
+	if (!SDL_GetWindowWMInfo(window, &info) || info.subsystem != SDL_SYSWM_X11)
+		return;
+	connection_lost = lost;
+	set_handlers(on_protocol_error, on_connection_lost);
+}
+
+void x11_guard_remove(void)
+{
+	set_handlers(NULL, NULL);
+}
+#else
+void x11_guard_install(SDL_Window *window, atomic_bool *lost)
+{
+	(void)window;
+	(void)lost;
+}
+
+void x11_guard_remove(void)
+{
+}
+#endif

@@ -1,0 +1,31 @@
+/* Keeps Xlib from ending the process: by its own defaults it calls exit() when the X server goes
+ *away and upon protocol errors. The guest has to survive that.
+ *
+ * SDL has two connections to the X server; the second one is for those who wake it. So the loss may
+ *be found in any thread that calls SDL, and each such call has to stand under a way out of its
+ *thread's:
+ *
+ *	jmp_buf way_out, *outer = x11_guard_enter(&way_out);
+ *	if (setjmp(way_out) == 0)
+ *		SDL_...;
+ *	x11_guard_enter(outer);
+ *
+ * Threads: any. One window at a time. */
+#ifndef VMGUI_DISPLAY_SDL_X11_GUARD_H
+#define VMGUI_DISPLAY_SDL_X11_GUARD_H
+
+#include <SDL.h>
+#include <setjmp.h>
+#include <stdatomic.h>
+
+/* Where this thread continues if the X server is gone. Returns the one before; NULL: none, the
+ * process ends. */
+jmp_buf *x11_guard_enter(jmp_buf *way_out);
+
+/* *lost becomes true with the first loss; SDL must not be called after that. Does nothing where the
+ * window is not one of X11. */
+void x11_guard_install(SDL_Window *window, atomic_bool *lost);
+/* After the window is closed: Xlib may outlive us. */
+void x11_guard_remove(void);
+
+#endif
