@@ -1,13 +1,13 @@
 /* An address space of device registers: the I/O ports, or memory-mapped I/O.
  *
- * Regions never overlap. A callback gets an offset into its region, the width of the access in bytes
- * and the value; a device does not know where it lives. Accesses that no region claims, or of a width
- * that the region does not take, read all ones and are ignored when written.
+ * Regions never overlap. A callback gets an offset into its region, the width of the access in
+ * bytes and the value; a device does not know where it lives. Accesses that no region claims, or of
+ * a width that the region does not take, read all ones and are ignored when written.
  *
  * Threads: any vCPU thread may access, any thread may add and remove. A region's callbacks run with
  * its lock held (the device's mutex) and never with a lock of the bus, so a callback may add and
- * remove regions. A callback that was looked up before a removal may run once after it: the owner of
- * a region outlives the vCPU threads. */
+ * remove regions. A callback that was looked up before a removal may run once after it: the owner
+ * of a region outlives the vCPU threads. */
 #ifndef VMGUI_CORE_BUS_H
 #define VMGUI_CORE_BUS_H
 
@@ -33,9 +33,9 @@ struct bus_region_ops {
 
 struct bus_region {
 	uint64_t base;
-	uint64_t length; /* > 0 */
-	unsigned widths; /* mask of enum bus_width. A wider access to a BUS_WIDTH_1-only region is
-			  * split into single bytes, as the ISA bus does; any other is refused. */
+	uint64_t length;   /* > 0 */
+	unsigned widths;   /* mask of enum bus_width. A wider access to a BUS_WIDTH_1-only region is
+			    * split into single bytes, as the ISA bus does; any other is refused. */
 	const char *owner; /* static string for messages, e.g. "i8042" */
 	const struct bus_region_ops *ops;
 	void *opaque;
@@ -44,7 +44,8 @@ struct bus_region {
 
 struct bus;
 
-/* limit: number of addresses, e.g. 0x10000 for ports; 0: the full 64 bits. NULL on lack of memory. */
+/* limit: number of addresses, e.g. 0x10000 for ports; 0: the full 64 bits. NULL on lack of memory.
+ */
 struct bus *bus_create(const char *name, uint64_t limit);
 void bus_destroy(struct bus *bus);
 

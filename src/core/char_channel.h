@@ -9,7 +9,8 @@
 
 /* The host's end, as the device sees it. Called with the device's lock held; never blocks. */
 struct char_host {
-	/* Takes up to length bytes, returns how many (0: full; `writable` follows when there is room). */
+	/* Takes up to length bytes, returns how many (0: full; `writable` follows when there is
+	 * room). */
 	size_t (*write)(void *opaque, const uint8_t *data, size_t length);
 	/* The device has room for input again after it took less than it was given. */
 	void (*resume_input)(void *opaque);
@@ -18,7 +19,8 @@ struct char_host {
 
 /* The device's end, as the host side sees it. Takes the device's lock itself. */
 struct char_device {
-	/* Bytes from the host; returns how many were taken (less than length: wait for resume_input). */
+	/* Bytes from the host; returns how many were taken (less than length: wait for
+	 * resume_input). */
 	size_t (*receive)(void *opaque, const uint8_t *data, size_t length);
 	/* The host has room again. */
 	void (*writable)(void *opaque);

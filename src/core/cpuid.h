@@ -10,8 +10,8 @@
 #include "core/kvm.h"
 
 /* KVM's supported entries, on the heap; the caller frees. */
-VMGUI_MUST_USE int cpuid_get_supported(const struct kvm *kvm, struct kvm_cpuid2 **cpuid,
-	struct error *err);
+VMGUI_MUST_USE int cpuid_get_supported(
+	const struct kvm *kvm, struct kvm_cpuid2 **cpuid, struct error *err);
 /* Fits a copy of the supported entries, in place, to the processor with this APIC ID of `cpus`. */
 void cpuid_fit(struct kvm_cpuid2 *cpuid, unsigned apic_id, unsigned cpus);
 

@@ -6,7 +6,8 @@
  *
  * Threads: the bus takes `lock` around every callback; UI threads that enter a device (an input
  * sink's operations, say) take the same lock themselves. Lock order: machine, device, queue,
- * surface, log. reset runs with all vCPUs stopped and takes the lock itself where others may enter. */
+ * surface, log. reset runs with all vCPUs stopped and takes the lock itself where others may enter.
+ */
 #ifndef VMGUI_CORE_DEVICE_H
 #define VMGUI_CORE_DEVICE_H
 

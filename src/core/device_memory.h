@@ -16,14 +16,14 @@ struct device_memory_ops {
 	void (*unmap)(struct device_memory *memory);
 	/* Or-s into bitmap one bit for each 4 KiB page that the guest wrote since the last call
 	 * (bit 0 of word 0: the first page), and forgets them. words: length of bitmap, at least
-	 * size_bytes / 4096 / 64. 1 if any bit was set, 0 if not, negative errno. Cheap when nothing
-	 * was written. */
+	 * size_bytes / 4096 / 64. 1 if any bit was set, 0 if not, negative errno. Cheap when
+	 * nothing was written. */
 	int (*collect_dirty)(struct device_memory *memory, uint64_t *bitmap, size_t words);
 };
 
 struct device_memory {
 	const struct device_memory_ops *ops;
-	uint8_t *hva;	   /* immutable; size_bytes long */
+	uint8_t *hva;        /* immutable; size_bytes long */
 	uint64_t size_bytes; /* a multiple of 256 KiB, so that bitmaps are whole words */
 };
 

@@ -1,8 +1,8 @@
 /* Where pictures come from: the contract between a graphics device and the refresh thread.
  *
- * The device publishes its current mode as one immutable snapshot, and tells which pages of its video
- * memory the guest wrote. A mode is published only if all of it fits in video memory:
- * offset + (height - 1) * stride + width * bytes per pixel <= video memory. Reading vram needs no lock;
+ * The device publishes its current mode as one immutable snapshot, and tells which pages of its
+ * video memory the guest wrote. A mode is published only if all of it fits in video memory: offset
+ * + (height - 1) * stride + width * bytes per pixel <= video memory. Reading vram needs no lock;
  * the guest may change it at any time. */
 #ifndef VMGUI_CORE_DISPLAY_SOURCE_H
 #define VMGUI_CORE_DISPLAY_SOURCE_H
@@ -10,7 +10,7 @@
 #include "core/util.h"
 
 enum pixel_format {
-	PIXEL_INDEX8,	/* through the palette */
+	PIXEL_INDEX8,   /* through the palette */
 	PIXEL_XRGB1555, /* little-endian words and dwords, as the VBE modes have them */
 	PIXEL_RGB565,
 	PIXEL_RGB888,
@@ -42,7 +42,7 @@ struct display_mode {
 	uint64_t offset_bytes; /* of the first pixel in video memory */
 	enum pixel_format format;
 	bool big_endian;     /* the pixels' words, dwords or byte triples are byte-swapped */
-	bool blank;	     /* show black: the guest turned the screen off */
+	bool blank;          /* show black: the guest turned the screen off */
 	uint32_t generation; /* changes with every change of any of the above */
 };
 
@@ -51,8 +51,8 @@ struct display_source;
 struct display_source_ops {
 	/* The current mode, consistent in itself. Any thread; takes no device lock for long. */
 	void (*get_mode)(struct display_source *source, struct display_mode *mode);
-	/* As device_memory's collect_dirty, over video memory. Also reports everything as dirty after
-	 * the device itself changed the picture (reset). */
+	/* As device_memory's collect_dirty, over video memory. Also reports everything as dirty
+	 * after the device itself changed the picture (reset). */
 	int (*collect_damage)(struct display_source *source, uint64_t *bitmap, size_t words);
 	/* 256 entries 0x00RRGGBB. Returns a number that changes whenever an entry does. */
 	uint32_t (*get_palette)(struct display_source *source, uint32_t palette[256]);

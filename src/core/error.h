@@ -1,5 +1,6 @@
 /* One-line errors for the user, carried up from where they are understood to main, which prints
- * them. The text is "what was asked: what is wrong (what to do)" without the "vmgui: " before it. */
+ * them. The text is "what was asked: what is wrong (what to do)" without the "vmgui: " before it.
+ */
 #ifndef VMGUI_CORE_ERROR_H
 #define VMGUI_CORE_ERROR_H
 

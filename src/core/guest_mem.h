@@ -1,10 +1,10 @@
 /* The guest's RAM, and the only way to it: checked, sized access.
  *
- * RAM below GUEST_MEM_HOLE_START, the rest from 4 GiB upwards; between them lie PCI and the interrupt
- * controllers. Memory is anonymous and untouched pages cost nothing.
+ * RAM below GUEST_MEM_HOLE_START, the rest from 4 GiB upwards; between them lie PCI and the
+ * interrupt controllers. Memory is anonymous and untouched pages cost nothing.
  *
- * Nobody holds a pointer into it without a length, and a slice never spans two regions. Guest memory
- * changes under us: copy a header once into a local, check the copy, use the copy.
+ * Nobody holds a pointer into it without a length, and a slice never spans two regions. Guest
+ * memory changes under us: copy a header once into a local, check the copy, use the copy.
  *
  * Threads: immutable after init, but for its contents, which the guest changes at any time. */
 #ifndef VMGUI_CORE_GUEST_MEM_H
@@ -44,11 +44,11 @@ VMGUI_MUST_USE int guest_mem_slice(const struct guest_mem *mem, uint64_t gpa, ui
 	struct guest_slice *slice);
 /* Copies; -EFAULT and nothing touched where any byte is not RAM (buffers may span both regions only
  * if these touch, which they never do). */
-VMGUI_MUST_USE int guest_mem_read(const struct guest_mem *mem, uint64_t gpa, void *buffer,
-	uint64_t length_bytes);
-VMGUI_MUST_USE int guest_mem_write(const struct guest_mem *mem, uint64_t gpa, const void *buffer,
-	uint64_t length_bytes);
-VMGUI_MUST_USE int guest_mem_fill(const struct guest_mem *mem, uint64_t gpa, uint8_t value,
-	uint64_t length_bytes);
+VMGUI_MUST_USE int guest_mem_read(
+	const struct guest_mem *mem, uint64_t gpa, void *buffer, uint64_t length_bytes);
+VMGUI_MUST_USE int guest_mem_write(
+	const struct guest_mem *mem, uint64_t gpa, const void *buffer, uint64_t length_bytes);
+VMGUI_MUST_USE int guest_mem_fill(
+	const struct guest_mem *mem, uint64_t gpa, uint8_t value, uint64_t length_bytes);
 
 #endif

@@ -1,5 +1,6 @@
 /* An interrupt input of the machine's interrupt controllers, as a value that a device is handed.
- * Any thread may set it. A line that several devices share (PCI INTx) is an OR made by its owner. */
+ * Any thread may set it. A line that several devices share (PCI INTx) is an OR made by its owner.
+ */
 #ifndef VMGUI_CORE_IRQ_H
 #define VMGUI_CORE_IRQ_H
 

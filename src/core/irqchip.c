@@ -196,8 +196,9 @@ int irqchip_start(struct irqchip *chip, struct error *err)
 	if (ret >= 0)
 		ret = kvm_vm_ioctl(chip->kvm, KVM_GET_PIT2, &chip->pristine_pit);
 	if (ret < 0)
-		return error_set(err, -ret, "KVM: it cannot create the %s: %s (vmgui doctor tells more)",
-			what, strerror(-ret));
+		return error_set(err, -ret,
+			"KVM: it cannot create the %s: %s (vmgui doctor tells more)", what,
+			strerror(-ret));
 	return 0;
 }
 

@@ -1,7 +1,8 @@
 /* The kernel's side of a virtual machine: /dev/kvm, one VM, its memory slots.
  *
- * Order matters for start-up: changing memory slots costs some 0.1 ms before the interrupt controllers
- * and the timer are created and 5 to 7 ms after, so RAM and video memory come first (board.c).
+ * Order matters for start-up: changing memory slots costs some 0.1 ms before the interrupt
+ * controllers and the timer are created and 5 to 7 ms after, so RAM and video memory come first
+ * (board.c).
  *
  * Threads: fields are immutable after kvm_create; slot changes lock inside.
  * Source: Documentation/virt/kvm/api.rst of Linux. */

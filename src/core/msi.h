@@ -1,7 +1,8 @@
 /* Message-signalled interrupts as a service that PCI's MSI and MSI-X (core/pci_msi.h) use.
  *
  * A vector owns an eventfd. Writing 1 to it raises the interrupt while the vector is bound to a
- * message; while it is not (masked), the eventfd keeps count and binding it again raises at once. */
+ * message; while it is not (masked), the eventfd keeps count and binding it again raises at once.
+ */
 #ifndef VMGUI_CORE_MSI_H
 #define VMGUI_CORE_MSI_H
 

@@ -1,15 +1,17 @@
 /* The PCI host bridge with one bus, and what a PCI device is built from.
  *
- *   guest --0xcf8/0xcfc--> pci_bus --config space--> pci_device --BARs--> bus regions, device memory
+ *   guest --0xcf8/0xcfc--> pci_bus --config space--> pci_device --BARs--> bus regions, device
+ * memory
  *
- * We are the firmware: attaching a device assigns its BARs and switches decoding on, so a guest finds
- * everything in place; it may move BARs within what is free. A BAR that would overlap RAM, another BAR
- * or any other region is not mapped (the register keeps what was written, as hardware does).
+ * We are the firmware: attaching a device assigns its BARs and switches decoding on, so a guest
+ * finds everything in place; it may move BARs within what is free. A BAR that would overlap RAM,
+ * another BAR or any other region is not mapped (the register keeps what was written, as hardware
+ * does).
  *
- * Locks: the bus's mutex covers config space, BAR registers and INTx; taken inside. A BAR's registers
- * run under the lock that its region names. Order: pci bus, then nothing: no device callback runs with
- * it but config_changed. Source: PCI Local Bus Specification 3.0, sections 3.2.2.3 (configuration
- * mechanism 1), 6.1, 6.2.5 (BARs), 6.7 (capabilities). */
+ * Locks: the bus's mutex covers config space, BAR registers and INTx; taken inside. A BAR's
+ * registers run under the lock that its region names. Order: pci bus, then nothing: no device
+ * callback runs with it but config_changed. Source: PCI Local Bus Specification 3.0,
+ * sections 3.2.2.3 (configuration mechanism 1), 6.1, 6.2.5 (BARs), 6.7 (capabilities). */
 #ifndef VMGUI_CORE_PCI_H
 #define VMGUI_CORE_PCI_H
 
@@ -18,7 +20,7 @@
 #include "core/error.h"
 #include "core/irq.h"
 
-#define PCI_BAR_COUNT	 6
+#define PCI_BAR_COUNT    6
 #define PCI_CONFIG_BYTES 256
 
 /* Offsets in the type 0 header. */
@@ -38,24 +40,24 @@ enum pci_config_offset {
 	PCI_CFG_INTERRUPT_PIN = 0x3d,
 };
 
-#define PCI_COMMAND_IO		 0x0001u
-#define PCI_COMMAND_MEMORY	 0x0002u
-#define PCI_COMMAND_MASTER	 0x0004u
+#define PCI_COMMAND_IO           0x0001u
+#define PCI_COMMAND_MEMORY       0x0002u
+#define PCI_COMMAND_MASTER       0x0004u
 #define PCI_COMMAND_INTX_DISABLE 0x0400u
-#define PCI_STATUS_INTERRUPT	 0x0008u
-#define PCI_STATUS_CAPABILITIES	 0x0010u
+#define PCI_STATUS_INTERRUPT     0x0008u
+#define PCI_STATUS_CAPABILITIES  0x0010u
 
 enum pci_bar_kind {
 	PCI_BAR_NONE,
-	PCI_BAR_IO,   /* registers at I/O ports */
-	PCI_BAR_MMIO, /* registers in memory, 32-bit address */
+	PCI_BAR_IO,     /* registers at I/O ports */
+	PCI_BAR_MMIO,   /* registers in memory, 32-bit address */
 	PCI_BAR_MEMORY, /* device_memory that the guest reaches without exits, 32-bit address */
 };
 
 struct pci_bar {
 	enum pci_bar_kind kind;
 	bool prefetchable;
-	uint64_t size_bytes; /* a power of two; I/O at least 4, memory at least 16 */
+	uint64_t size_bytes;          /* a power of two; I/O at least 4, memory at least 16 */
 	struct device_memory *memory; /* PCI_BAR_MEMORY */
 	/* PCI_BAR_IO and PCI_BAR_MMIO: as in struct bus_region. */
 	unsigned widths;
@@ -79,11 +81,11 @@ struct pci_device {
 	const char *name; /* static, for messages */
 	uint8_t config[PCI_CONFIG_BYTES];
 	uint8_t reset_config[PCI_CONFIG_BYTES]; /* as attach left it */
-	uint8_t writable[PCI_CONFIG_BYTES];	/* bits that the guest may change */
+	uint8_t writable[PCI_CONFIG_BYTES];     /* bits that the guest may change */
 	struct pci_bar bars[PCI_BAR_COUNT];
 	uint64_t mapped[PCI_BAR_COUNT]; /* address at which a BAR is mapped now; 0: not mapped */
-	uint8_t next_capability;	/* free config space for capabilities */
-	uint8_t last_capability;	/* offset of the newest one; 0: none */
+	uint8_t next_capability;        /* free config space for capabilities */
+	uint8_t last_capability;        /* offset of the newest one; 0: none */
 	uint8_t slot;
 	bool intx_level;
 	struct pci_bus *bus;
@@ -96,11 +98,13 @@ struct pci_device {
 void pci_device_init(struct pci_device *device, const char *name, const struct pci_ids *ids,
 	unsigned interrupt_pin);
 /* Before attach. -EINVAL: size or index is wrong. Copies *bar. */
-VMGUI_MUST_USE int pci_device_set_bar(struct pci_device *device, unsigned index,
-	const struct pci_bar *bar);
+VMGUI_MUST_USE int pci_device_set_bar(
+	struct pci_device *device, unsigned index, const struct pci_bar *bar);
 /* Before attach: appends a capability of length bytes (its two header bytes included, rounded up to
- * dwords) and returns its offset, or -ENOSPC. The caller fills config and writable behind the header. */
-VMGUI_MUST_USE int pci_device_add_capability(struct pci_device *device, uint8_t id, unsigned length);
+ * dwords) and returns its offset, or -ENOSPC. The caller fills config and writable behind the
+ * header. */
+VMGUI_MUST_USE int pci_device_add_capability(
+	struct pci_device *device, uint8_t id, unsigned length);
 /* Level of the device's INTx pin; what command's INTX_DISABLE masks. Any thread. */
 void pci_device_set_intx(struct pci_device *device, bool level);
 /* BARs, command and the rest as attach left them, INTx low. For the device's reset. */
@@ -110,22 +114,24 @@ struct pci_bus_config {
 	struct bus *ports, *mmio;
 	uint64_t mmio_base, mmio_end; /* window that BARs are assigned from and may lie in */
 	uint64_t ports_base, ports_end;
-	/* Interrupt line of (slot + pin - 1) % 4, and the number for the interrupt line register. */
+	/* Interrupt line of (slot + pin - 1) % 4, and the number for the interrupt line register.
+	 */
 	struct irq_line intx[4];
-	/* The guest asked for a reset through the reset control register, port 0xcf9, which lies inside
-	 * configuration mechanism 1's ports; NULL: ignored. Called with the bus's lock held. */
+	/* The guest asked for a reset through the reset control register, port 0xcf9, which lies
+	 * inside configuration mechanism 1's ports; NULL: ignored. Called with the bus's lock held.
+	 */
 	void (*request_reset)(void *opaque);
 	void *opaque;
 };
 
 /* Ports 0xcf8 to 0xcff; slot 0 is the host bridge (8086:1237). */
-VMGUI_MUST_USE int pci_bus_create(const struct pci_bus_config *config, struct pci_bus **bus,
-	struct error *err);
+VMGUI_MUST_USE int pci_bus_create(
+	const struct pci_bus_config *config, struct pci_bus **bus, struct error *err);
 void pci_bus_destroy(struct pci_bus *bus); /* after its devices are detached */
 /* slot 1..31, or 0 for the next free one. Assigns and maps the BARs. */
-VMGUI_MUST_USE int pci_bus_attach(struct pci_bus *bus, struct pci_device *device, unsigned slot,
-	struct error *err);
+VMGUI_MUST_USE int pci_bus_attach(
+	struct pci_bus *bus, struct pci_device *device, unsigned slot, struct error *err);
 void pci_bus_detach(struct pci_device *device); /* unmaps; no-op when not attached */
-void pci_bus_reset(struct pci_bus *bus); /* the address register and the host bridge */
+void pci_bus_reset(struct pci_bus *bus);        /* the address register and the host bridge */
 
 #endif

@@ -10,7 +10,7 @@
 #define VMGUI_PRINTF(format_index, first_argument)                                                 \
 	__attribute__((format(printf, format_index, first_argument)))
 
-#define array_size(array) (sizeof(array) / sizeof((array)[0]))
+#define array_size(array)                   (sizeof(array) / sizeof((array)[0]))
 #define container_of(pointer, type, member) ((type *)((char *)(pointer)-offsetof(type, member)))
 
 #define KIB(n) ((uint64_t)(n) << 10)

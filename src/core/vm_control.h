@@ -13,15 +13,15 @@ enum vm_state {
 };
 
 struct vm_control {
-	/* The power button; a second call within 10 s ends the guest at once (as closing a window or
-	 * SIGTERM does). */
+	/* The power button; a second call within 10 s ends the guest at once (as closing a window
+	 * or SIGTERM does). */
 	void (*request_powerdown)(void *opaque);
 	void (*request_quit)(void *opaque); /* end at once */
 	void (*request_reset)(void *opaque);
 	void (*toggle_pause)(void *opaque);
 	enum vm_state (*state)(void *opaque);
-	/* Writes the current picture as a PNG file named after the guest and the time into the current
-	 * folder, and says where on stderr. */
+	/* Writes the current picture as a PNG file named after the guest and the time into the
+	 * current folder, and says where on stderr. */
 	void (*save_screenshot)(void *opaque);
 	void *opaque;
 };

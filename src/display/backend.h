@@ -1,9 +1,10 @@
 /* What a display is to vmgui: a const table. backend_null.c is the complete small example.
  *
- * A backend shows what the surface holds and sends input to the router. Each backend runs in a thread
- * of its own, made by backend_start, which calls run; so any number of them live side by side, toolkits
- * included, and one that stalls or dies stops neither the guest nor the others. wakeup is the only call
- * that comes from other threads (surface news, LEDs, state changes, the wish to end) and only signals.
+ * A backend shows what the surface holds and sends input to the router. Each backend runs in a
+ * thread of its own, made by backend_start, which calls run; so any number of them live side by
+ * side, toolkits included, and one that stalls or dies stops neither the guest nor the others.
+ * wakeup is the only call that comes from other threads (surface news, LEDs, state changes, the
+ * wish to end) and only signals.
  *
  *   backend_start --> [thread "NAME"] init -> run -> fini
  *                         ^ wakeup: look at the surface, vm state and backend_should_stop()
@@ -34,20 +35,21 @@ struct display_host {
 struct display_backend;
 
 struct display_backend_ops {
-	unsigned abi;		 /* DISPLAY_BACKEND_ABI */
-	const char *name;	 /* "sdl": option and thread name */
+	unsigned abi;            /* DISPLAY_BACKEND_ABI */
+	const char *name;        /* "sdl": option and thread name */
 	const char *description; /* one line for --help */
-	size_t private_size;	 /* bytes of zeroed private memory, display_backend_private() */
-	/* All three run in the backend's thread. init opens what it needs: 0, or -errno and one line;
-	 * backend_start returns it. argument: the option's value (e.g. "127.0.0.1:1" of --vnc=...) or
-	 * NULL. run returns when backend_should_stop(), or when the display is gone by itself (then
-	 * the backend is over, the guest goes on). fini undoes init. */
+	size_t private_size;     /* bytes of zeroed private memory, display_backend_private() */
+	/* All three run in the backend's thread. init opens what it needs: 0, or -errno and one
+	 * line; backend_start returns it. argument: the option's value (e.g. "127.0.0.1:1" of
+	 * --vnc=...) or NULL. run returns when backend_should_stop(), or when the display is gone
+	 * by itself (then the backend is over, the guest goes on). fini undoes init. */
 	int (*init)(struct display_backend *backend, const char *argument, struct error *err);
 	void (*run)(struct display_backend *backend);
 	void (*fini)(struct display_backend *backend);
-	/* Any thread; must only signal run, and takes no lock but for that. Comes only after init has
-	 * succeeded and before fini; a notice from before that comes once then. (What init itself sets
-	 * going, such as a surface reader's wake, may come at any time until fini takes it away.) */
+	/* Any thread; must only signal run, and takes no lock but for that. Comes only after init
+	 * has succeeded and before fini; a notice from before that comes once then. (What init
+	 * itself sets going, such as a surface reader's wake, may come at any time until fini takes
+	 * it away.) */
 	void (*wakeup)(struct display_backend *backend);
 };
 
@@ -56,8 +58,8 @@ struct display_backend_ops {
 VMGUI_MUST_USE int backend_create(const char *name, const struct display_host *host,
 	struct display_backend **backend, struct error *err);
 /* Starts the thread and waits for init; returns init's result. */
-VMGUI_MUST_USE int backend_start(struct display_backend *backend, const char *argument,
-	struct error *err);
+VMGUI_MUST_USE int backend_start(
+	struct display_backend *backend, const char *argument, struct error *err);
 /* Asks run to end and joins; idempotent. backend_start may follow again. */
 void backend_stop(struct display_backend *backend);
 void backend_destroy(struct display_backend *backend);

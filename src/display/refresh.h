@@ -1,8 +1,8 @@
 /* The refresh thread: turns what the guest wrote into video memory into surface updates.
  *
- * It reads the source's mode and dirty pages, converts only dirty rows, compares them with the surface
- * so that rectangles are tight, and publishes them. At most `hz` updates a second while things change;
- * at rest a cheap look per period. */
+ * It reads the source's mode and dirty pages, converts only dirty rows, compares them with the
+ * surface so that rectangles are tight, and publishes them. At most `hz` updates a second while
+ * things change; at rest a cheap look per period. */
 #ifndef VMGUI_DISPLAY_REFRESH_H
 #define VMGUI_DISPLAY_REFRESH_H
 
@@ -12,8 +12,8 @@
 struct refresh;
 
 /* Neither source nor surface is owned; both outlive the refresh. */
-VMGUI_MUST_USE int refresh_create(struct display_source *source, struct surface *surface, unsigned hz,
-	struct refresh **refresh, struct error *err);
+VMGUI_MUST_USE int refresh_create(struct display_source *source, struct surface *surface,
+	unsigned hz, struct refresh **refresh, struct error *err);
 VMGUI_MUST_USE int refresh_start(struct refresh *refresh, struct error *err);
 void refresh_stop(struct refresh *refresh); /* joins; idempotent */
 void refresh_destroy(struct refresh *refresh);

@@ -1,12 +1,13 @@
 /* The picture as displays see it: a host-owned copy of the guest's screen, and what changed in it.
  *
- * The refresh thread is the only writer. Any number of readers (one for each backend) each have their
- * own damage, so that a slow one holds up nobody: it finds all that changed since it last looked,
- * joined into at most SURFACE_MAX_RECTS rectangles. Memory is bounded by the largest picture.
+ * The refresh thread is the only writer. Any number of readers (one for each backend) each have
+ * their own damage, so that a slow one holds up nobody: it finds all that changed since it last
+ * looked, joined into at most SURFACE_MAX_RECTS rectangles. Memory is bounded by the largest
+ * picture.
  *
  * Locks: the surface's own mutex, taken inside; begin/end pairs hold it, keep them short (copy out,
- * then work). Calls go down; a reader is told of news by its `wake`, with no lock held, and wake must
- * only signal. */
+ * then work). Calls go down; a reader is told of news by its `wake`, with no lock held, and wake
+ * must only signal. */
 #ifndef VMGUI_DISPLAY_SURFACE_H
 #define VMGUI_DISPLAY_SURFACE_H
 
@@ -24,7 +25,7 @@ struct surface_view {
 	uint32_t width, height; /* 0 x 0 before the first mode */
 	uint32_t stride_pixels;
 	uint32_t generation; /* changes with every new size */
-	uint64_t frame;	     /* counts updates; 0: nothing was ever shown */
+	uint64_t frame;      /* counts updates; 0: nothing was ever shown */
 };
 
 struct surface;
@@ -33,22 +34,23 @@ struct surface_reader;
 struct surface *surface_create(void);
 void surface_destroy(struct surface *surface); /* after its readers */
 
-/* wake is called after each update that left damage for this reader, once until the reader has taken
- * it (surface_read_begin). It may be NULL. The first read finds everything damaged. */
-struct surface_reader *surface_reader_create(struct surface *surface, void (*wake)(void *opaque),
-	void *opaque);
+/* wake is called after each update that left damage for this reader, once until the reader has
+ * taken it (surface_read_begin). It may be NULL. The first read finds everything damaged. */
+struct surface_reader *surface_reader_create(
+	struct surface *surface, void (*wake)(void *opaque), void *opaque);
 void surface_reader_destroy(struct surface_reader *reader);
 
-/* Locks the surface, fills view and moves the reader's damage into rects (at most SURFACE_MAX_RECTS);
- * returns how many. After a new size there is one rectangle with the whole picture. The view is valid
- * until surface_read_end. */
+/* Locks the surface, fills view and moves the reader's damage into rects (at most
+ * SURFACE_MAX_RECTS); returns how many. After a new size there is one rectangle with the whole
+ * picture. The view is valid until surface_read_end. */
 size_t surface_read_begin(struct surface_reader *reader, struct surface_view *view,
 	struct rect rects[SURFACE_MAX_RECTS]);
 void surface_read_end(struct surface_reader *reader);
 
-/* Waits until frame > after, or the deadline (CLOCK_MONOTONIC, ns) passes: -ETIMEDOUT. For tests and
- * screenshots, from any thread. */
-VMGUI_MUST_USE int surface_wait_frame(struct surface *surface, uint64_t after, uint64_t deadline_ns);
+/* Waits until frame > after, or the deadline (CLOCK_MONOTONIC, ns) passes: -ETIMEDOUT. For tests
+ * and screenshots, from any thread. */
+VMGUI_MUST_USE int surface_wait_frame(
+	struct surface *surface, uint64_t after, uint64_t deadline_ns);
 
 /* Refresh thread only. begin locks and gives the pixels to write, resized if need be (-ENOMEM: the
  * old picture stays); end adds the damage for every reader, unlocks, then wakes. */
