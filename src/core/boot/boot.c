@@ -1,10 +1,12 @@
 /* Opens a kernel and its initrd, and puts them into guest memory: see boot.h.
  *
  * boot_open does what takes long and can go wrong with the files; boot_load only places, copies and
- * relocates, so that a guest's reset is quick. Threads: one at a time. */
+ * relocates, so that a guest's reset is quick. Threads: one at a time; boot_open may run one of its
+ * own, which has ended when it returns. */
 #include "core/boot/boot.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <stdio.h>
@@ -229,6 +231,48 @@ static int open_initrd(
 	return 0;
 }
 
+/* Kernel and initrd are opened side by side: unpacking either takes about a second. */
+struct initrd_job {
+	struct boot_image *image;
+	const struct boot_options *options;
+	struct error err;
+	int r;
+};
+
+static void *run_initrd_job(void *opaque)
+{
+	struct initrd_job *job = opaque;
+
+	job->r = open_initrd(job->image, job->options, &job->err);
+	return NULL;
+}
+
+static int open_files(
+	struct boot_image *image, const struct boot_options *options, struct error *err)
+{
+	struct initrd_job job = { .image = image, .options = options };
+	pthread_t thread;
+	bool threaded = false;
+	int r;
+
+	if (options->initrd_path && options->unpack_initrd) {
+		threaded = pthread_create(&thread, NULL, run_initrd_job, &job) == 0;
+		if (threaded)
+			pthread_setname_np(thread, "boot-initrd");
+	}
+	r = open_kernel(image, options, err);
+	if (threaded)
+		pthread_join(thread, NULL);
+	else if (!r && options->initrd_path)
+		run_initrd_job(&job);
+	if (!r && job.r) {
+		r = job.r;
+		if (err)
+			*err = job.err;
+	}
+	return r;
+}
+
 int boot_open(const struct boot_options *options, struct boot_image **out, struct error *err)
 {
 	struct boot_image *image;
@@ -250,7 +294,7 @@ int boot_open(const struct boot_options *options, struct boot_image **out, struc
 		r = error_set(err, ENOMEM, "boot: out of memory");
 		goto fail;
 	}
-	r = open_kernel(image, options, err);
+	r = open_files(image, options, err);
 	if (r)
 		goto fail;
 	params_max = min_u64(LOW_CMDLINE_MAX,
@@ -260,11 +304,6 @@ int boot_open(const struct boot_options *options, struct boot_image **out, struc
 			"--params: %zu characters, but this kernel takes %llu (shorten them)",
 			strlen(image->params), (unsigned long long)params_max);
 		goto fail;
-	}
-	if (options->initrd_path) {
-		r = open_initrd(image, options, err);
-		if (r)
-			goto fail;
 	}
 	*out = image;
 	return 0;

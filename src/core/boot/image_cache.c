@@ -1,4 +1,4 @@
-/* The cache of decompressed images: see image_cache.h. Threads: one at a time. */
+/* The cache of decompressed images: see image_cache.h. Threads: any. */
 #include "core/boot/image_cache.h"
 
 #include <dirent.h>
@@ -273,8 +273,8 @@ int image_cache_store(const uint8_t digest[BLAKE2B_DIGEST_BYTES], const uint8_t 
 	}
 	make_room(folder);
 	name_entry(digest, &name);
-	snprintf(temp, sizeof(temp), TEMP_PREFIX "%ld", (long)getpid());
-	(void)unlinkat(folder, temp, 0); /* of a dead process that had our number */
+	snprintf(temp, sizeof(temp), TEMP_PREFIX "%ld", (long)gettid());
+	(void)unlinkat(folder, temp, 0); /* of a dead thread that had our number */
 	fd = openat(folder, temp, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0) {
 		r = -errno;

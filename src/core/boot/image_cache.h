@@ -7,7 +7,7 @@
  * tore. The oldest entries make room for new ones. Whatever goes wrong costs the cache, never the
  * run.
  *
- * Threads: one at a time; other processes at any time. */
+ * Threads: any; other processes at any time. */
 #ifndef VMGUI_CORE_BOOT_IMAGE_CACHE_H
 #define VMGUI_CORE_BOOT_IMAGE_CACHE_H
 

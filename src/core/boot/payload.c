@@ -1,4 +1,4 @@
-/* Decompression on the host: see payload.h. Threads: one at a time. */
+/* Decompression on the host: see payload.h. Threads: any. */
 #include "core/boot/payload.h"
 
 #include <errno.h>

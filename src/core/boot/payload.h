@@ -1,5 +1,5 @@
 /* Compressed images: what they are compressed with, and their content by way of the image cache.
- * Threads: one at a time. */
+ * Threads: any. */
 #ifndef VMGUI_CORE_BOOT_PAYLOAD_H
 #define VMGUI_CORE_BOOT_PAYLOAD_H
 
