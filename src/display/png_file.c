@@ -17,24 +17,22 @@
 #define NAME_TRIES 100
 
 static pthread_mutex_t encoder_lock = PTHREAD_MUTEX_INITIALIZER;
-static vmgui_png_encode_fn *encoder; /* under encoder_lock; never unloaded */
+/* Under encoder_lock. Shared by all pictures of the process, and never unloaded. */
+static struct module *encoder_module;
+static vmgui_png_encode_fn *encoder;
 
 static int load_encoder(vmgui_png_encode_fn **out, struct error *err)
 {
-	struct module *module;
 	void *symbol;
 	int result = 0;
 
 	pthread_mutex_lock(&encoder_lock);
-	if (!encoder) {
-		result = module_open("png", &module, err);
-		if (!result) {
-			result = module_symbol(module, VMGUI_PNG_ENCODE_SYMBOL, &symbol, err);
-			if (result)
-				module_close(module);
-			else
-				encoder = (vmgui_png_encode_fn *)symbol;
-		}
+	if (!encoder_module)
+		result = module_open("png", &encoder_module, err);
+	if (!result && !encoder) {
+		result = module_symbol(encoder_module, VMGUI_PNG_ENCODE_SYMBOL, &symbol, err);
+		if (!result)
+			encoder = (vmgui_png_encode_fn *)symbol;
 	}
 	*out = encoder;
 	pthread_mutex_unlock(&encoder_lock);
