@@ -74,6 +74,7 @@ static const struct {
 	{ XKB_KEY_Multi_key, KEY_COMPOSE },
 	{ XKB_KEY_ISO_Left_Tab, KEY_TAB },
 	{ XKB_KEY_Linefeed, KEY_ENTER },
+	{ XKB_KEY_KP_Decimal, KEY_KPDOT },
 	{ XKB_KEY_F13, KEY_F13 },
 	{ XKB_KEY_F14, KEY_F14 },
 	{ XKB_KEY_F15, KEY_F15 },

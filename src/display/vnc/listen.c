@@ -87,7 +87,7 @@ int vnc_address_parse(const char *argument, struct vnc_address *address, struct 
 	if (*argument == '[') {
 		argument++;
 		end = strchr(argument, ']');
-		if (!end || (end[1] && end[1] != ':'))
+		if (!end || end == argument || (end[1] && end[1] != ':'))
 			return error_set(err, EINVAL,
 				"--vnc=%s: not an address (use [::1]:DISPLAY)", argument - 1);
 		if (end[1])

@@ -1,0 +1,326 @@
+/* VNC keysyms to the guest's keys. */
+#include <linux/input-event-codes.h>
+#include <stdio.h>
+#include <string.h>
+#include <xkbcommon/xkbcommon-keysyms.h>
+
+#include "cmocka_all.h"
+#include "core/input_sink.h"
+#include "display/vnc/keys.h"
+
+static struct vnc_keymap *keymap;
+static char text[4096];
+static bool guest_down[KEY_CNT];
+
+static void emit(void *opaque, unsigned code, bool down)
+{
+	char event[16];
+
+	(void)opaque;
+	assert_true(code > 0 && code < KEY_CNT);
+	assert_int_not_equal(guest_down[code], down); /* never a press twice, nor a release */
+	guest_down[code] = down;
+	snprintf(event, sizeof(event), "%c%u ", down ? '+' : '-', code);
+	if (strlen(text) + sizeof(event) < sizeof(text))
+		strcat(text, event);
+}
+
+static int group_setup(void **state)
+{
+	struct error err;
+
+	(void)state;
+	return vnc_keymap_create(&keymap, &err);
+}
+
+static int group_teardown(void **state)
+{
+	(void)state;
+	vnc_keymap_destroy(keymap);
+	return 0;
+}
+
+static void start(struct vnc_keyboard *keyboard)
+{
+	vnc_keyboard_init(keyboard, keymap, emit, NULL);
+	text[0] = '\0';
+	memset(guest_down, 0, sizeof(guest_down));
+}
+
+static void expect(const char *events)
+{
+	assert_string_equal(text, events);
+	text[0] = '\0';
+}
+
+static void tap(struct vnc_keyboard *keyboard, uint32_t keysym)
+{
+	vnc_keyboard_event(keyboard, keysym, true, 0);
+	vnc_keyboard_event(keyboard, keysym, false, 0);
+}
+
+static unsigned key_of(uint32_t keysym)
+{
+	struct vnc_keyboard keyboard;
+	unsigned code = 0;
+	int ignored;
+
+	start(&keyboard);
+	vnc_keyboard_event(&keyboard, keysym, true, 0);
+	/* The key itself comes last, after Shift. */
+	for (const char *event = text; *event; event = strchr(event, ' ') + 1)
+		ignored = sscanf(event, "+%u", &code);
+	(void)ignored;
+	vnc_keyboard_release_all(&keyboard);
+	return code;
+}
+
+static void vnc_keys_letters_and_digits_are_their_keys(void **state)
+{
+	static const struct {
+		uint32_t keysym;
+		unsigned code;
+	} keys[] = { { 'a', KEY_A }, { 'z', KEY_Z }, { '1', KEY_1 }, { '0', KEY_0 },
+		{ ' ', KEY_SPACE }, { '-', KEY_MINUS }, { '=', KEY_EQUAL }, { '[', KEY_LEFTBRACE },
+		{ ';', KEY_SEMICOLON }, { '`', KEY_GRAVE }, { '\\', KEY_BACKSLASH },
+		{ '/', KEY_SLASH }, { ',', KEY_COMMA }, { '.', KEY_DOT },
+		{ '\'', KEY_APOSTROPHE } };
+
+	(void)state;
+	for (size_t i = 0; i < array_size(keys); i++) {
+		struct vnc_keyboard keyboard;
+		char events[32];
+
+		start(&keyboard);
+		tap(&keyboard, keys[i].keysym);
+		snprintf(events, sizeof(events), "+%u -%u ", keys[i].code, keys[i].code);
+		expect(events);
+	}
+}
+
+static void vnc_keys_every_printable_ascii_has_a_key(void **state)
+{
+	(void)state;
+	for (uint32_t keysym = 0x20; keysym < 0x7f; keysym++)
+		assert_int_not_equal(key_of(keysym), 0);
+	/* And is on the part of the keyboard that everybody has. */
+	assert_int_equal(key_of('<'), KEY_COMMA);
+	assert_int_equal(key_of('>'), KEY_DOT);
+	assert_int_equal(key_of('|'), KEY_BACKSLASH);
+	assert_int_equal(key_of('('), KEY_9);
+	assert_int_equal(key_of(')'), KEY_0);
+	assert_int_equal(key_of('='), KEY_EQUAL);
+}
+
+static void vnc_keys_special_keys_are_theirs(void **state)
+{
+	static const struct {
+		uint32_t keysym;
+		unsigned code;
+	} keys[] = {
+		{ XKB_KEY_Return, KEY_ENTER }, { XKB_KEY_Escape, KEY_ESC },
+		{ XKB_KEY_BackSpace, KEY_BACKSPACE }, { XKB_KEY_Tab, KEY_TAB },
+		{ XKB_KEY_Delete, KEY_DELETE }, { XKB_KEY_Insert, KEY_INSERT },
+		{ XKB_KEY_Home, KEY_HOME }, { XKB_KEY_End, KEY_END },
+		{ XKB_KEY_Page_Up, KEY_PAGEUP }, { XKB_KEY_Page_Down, KEY_PAGEDOWN },
+		{ XKB_KEY_Left, KEY_LEFT }, { XKB_KEY_Right, KEY_RIGHT }, { XKB_KEY_Up, KEY_UP },
+		{ XKB_KEY_Down, KEY_DOWN }, { XKB_KEY_Caps_Lock, KEY_CAPSLOCK },
+		{ XKB_KEY_Num_Lock, KEY_NUMLOCK }, { XKB_KEY_Scroll_Lock, KEY_SCROLLLOCK },
+		{ XKB_KEY_Control_L, KEY_LEFTCTRL }, { XKB_KEY_Control_R, KEY_RIGHTCTRL },
+		{ XKB_KEY_Alt_L, KEY_LEFTALT }, { XKB_KEY_Alt_R, KEY_RIGHTALT },
+		{ XKB_KEY_Super_L, KEY_LEFTMETA }, { XKB_KEY_Super_R, KEY_RIGHTMETA },
+		{ XKB_KEY_Menu, KEY_COMPOSE }, { XKB_KEY_Print, KEY_SYSRQ },
+		{ XKB_KEY_Sys_Req, KEY_SYSRQ }, { XKB_KEY_Pause, KEY_PAUSE },
+		{ XKB_KEY_Break, KEY_PAUSE }, { XKB_KEY_KP_0, KEY_KP0 }, { XKB_KEY_KP_5, KEY_KP5 },
+		{ XKB_KEY_KP_7, KEY_KP7 }, { XKB_KEY_KP_9, KEY_KP9 }, { XKB_KEY_KP_Home, KEY_KP7 },
+		{ XKB_KEY_KP_Begin, KEY_KP5 }, { XKB_KEY_KP_Delete, KEY_KPDOT },
+		{ XKB_KEY_KP_Decimal, KEY_KPDOT }, { XKB_KEY_KP_Enter, KEY_KPENTER },
+		{ XKB_KEY_KP_Add, KEY_KPPLUS }, { XKB_KEY_KP_Subtract, KEY_KPMINUS },
+		{ XKB_KEY_KP_Multiply, KEY_KPASTERISK }, { XKB_KEY_KP_Divide, KEY_KPSLASH },
+		{ XKB_KEY_F1, KEY_F1 }, { XKB_KEY_F10, KEY_F10 }, { XKB_KEY_F11, KEY_F11 },
+		{ XKB_KEY_F12, KEY_F12 }, { XKB_KEY_XF86AudioMute, KEY_MUTE },
+		{ XKB_KEY_XF86AudioLowerVolume, KEY_VOLUMEDOWN },
+		{ XKB_KEY_XF86AudioRaiseVolume, KEY_VOLUMEUP },
+		{ XKB_KEY_XF86AudioPlay, KEY_PLAYPAUSE }, { XKB_KEY_XF86AudioNext, KEY_NEXTSONG },
+		{ XKB_KEY_XF86AudioPrev, KEY_PREVIOUSSONG }, { XKB_KEY_Hangul, KEY_HANGEUL },
+		{ XKB_KEY_Henkan_Mode, KEY_HENKAN },
+		{ 0x01000061, KEY_A }, /* 'a' in Unicode's clothes */
+	};
+
+	(void)state;
+	for (size_t i = 0; i < array_size(keys); i++) {
+		if (key_of(keys[i].keysym) != keys[i].code)
+			fail_msg("keysym 0x%x is %u, not %u", keys[i].keysym,
+				key_of(keys[i].keysym), keys[i].code);
+	}
+	for (uint32_t i = 0; i < 12; i++)
+		assert_int_equal(key_of(XKB_KEY_F13 + i), KEY_F13 + i);
+}
+
+static void vnc_keys_shifted_symbol_without_shift_gets_one(void **state)
+{
+	struct vnc_keyboard keyboard;
+
+	(void)state;
+	start(&keyboard);
+	tap(&keyboard, 'A');
+	expect("+42 +30 -30 -42 ");
+	tap(&keyboard, '!');
+	expect("+42 +2 -2 -42 ");
+}
+
+static void vnc_keys_shifted_symbol_with_shift_needs_none(void **state)
+{
+	struct vnc_keyboard keyboard;
+
+	(void)state;
+	start(&keyboard);
+	vnc_keyboard_event(&keyboard, XKB_KEY_Shift_R, true, 0);
+	tap(&keyboard, 'A');
+	tap(&keyboard, '!');
+	vnc_keyboard_event(&keyboard, XKB_KEY_Shift_R, false, 0);
+	expect("+54 +30 -30 +2 -2 -54 ");
+}
+
+static void vnc_keys_plain_symbol_with_shift_suppresses_it(void **state)
+{
+	struct vnc_keyboard keyboard;
+
+	(void)state;
+	start(&keyboard);
+	/* A German client: Shift-7 is a slash. */
+	vnc_keyboard_event(&keyboard, XKB_KEY_Shift_L, true, 0);
+	tap(&keyboard, '/');
+	expect("+42 -42 +53 -53 +42 ");
+	vnc_keyboard_event(&keyboard, XKB_KEY_Shift_L, false, 0);
+	expect("-42 ");
+}
+
+static void vnc_keys_altgr_symbol_comes_without_altgr(void **state)
+{
+	struct vnc_keyboard keyboard;
+
+	(void)state;
+	start(&keyboard);
+	/* A German client: AltGr-Q is an at sign. */
+	vnc_keyboard_event(&keyboard, XKB_KEY_ISO_Level3_Shift, true, 0);
+	tap(&keyboard, '@');
+	vnc_keyboard_event(&keyboard, XKB_KEY_ISO_Level3_Shift, false, 0);
+	expect("+100 -100 +42 +3 -3 -42 +100 -100 ");
+	/* The right Alt of a US client stays. */
+	vnc_keyboard_event(&keyboard, XKB_KEY_Alt_R, true, 0);
+	tap(&keyboard, 'x');
+	vnc_keyboard_event(&keyboard, XKB_KEY_Alt_R, false, 0);
+	expect("+100 +45 -45 -100 ");
+}
+
+static void vnc_keys_release_after_shift_went_does_not_stick(void **state)
+{
+	struct vnc_keyboard keyboard;
+
+	(void)state;
+	start(&keyboard);
+	vnc_keyboard_event(&keyboard, XKB_KEY_Shift_L, true, 0);
+	vnc_keyboard_event(&keyboard, 'A', true, 0);
+	vnc_keyboard_event(&keyboard, XKB_KEY_Shift_L, false, 0);
+	vnc_keyboard_event(&keyboard, 'a', false, 0);
+	expect("+42 +30 -42 -30 ");
+	/* And where the release names a key elsewhere on our layout: German "&" and "6". */
+	vnc_keyboard_event(&keyboard, XKB_KEY_Shift_L, true, 0);
+	vnc_keyboard_event(&keyboard, '&', true, 0);
+	vnc_keyboard_event(&keyboard, XKB_KEY_Shift_L, false, 0);
+	vnc_keyboard_event(&keyboard, '6', false, 0);
+	expect("+42 +8 -42 -8 ");
+	/* The same with a symbol that we do not have. */
+	vnc_keyboard_event(&keyboard, '\'', true, 0);
+	vnc_keyboard_event(&keyboard, XKB_KEY_adiaeresis, false, 0);
+	expect("+40 -40 ");
+}
+
+static void vnc_keys_caps_lock_in_the_guest_turns_letters(void **state)
+{
+	struct vnc_keyboard keyboard;
+
+	(void)state;
+	start(&keyboard);
+	vnc_keyboard_event(&keyboard, 'A', true, INPUT_LED_CAPS);
+	vnc_keyboard_event(&keyboard, 'A', false, INPUT_LED_CAPS);
+	expect("+30 -30 ");
+	vnc_keyboard_event(&keyboard, 'a', true, INPUT_LED_CAPS);
+	vnc_keyboard_event(&keyboard, 'a', false, INPUT_LED_CAPS);
+	expect("+42 +30 -30 -42 ");
+	vnc_keyboard_event(&keyboard, '1', true, INPUT_LED_CAPS);
+	vnc_keyboard_event(&keyboard, '1', false, INPUT_LED_CAPS);
+	expect("+2 -2 ");
+}
+
+static void vnc_keys_repeat_and_unknown_are_ignored(void **state)
+{
+	struct vnc_keyboard keyboard;
+
+	(void)state;
+	start(&keyboard);
+	vnc_keyboard_event(&keyboard, 'a', true, 0);
+	vnc_keyboard_event(&keyboard, 'a', true, 0);
+	vnc_keyboard_event(&keyboard, 'a', true, 0);
+	vnc_keyboard_event(&keyboard, 'a', false, 0);
+	expect("+30 -30 ");
+	tap(&keyboard, XKB_KEY_adiaeresis);
+	tap(&keyboard, 0);
+	tap(&keyboard, 0xffffffff);
+	tap(&keyboard, 0x0110ffff);
+	expect("");
+	vnc_keyboard_event(&keyboard, 'b', false, 0);
+	vnc_keyboard_event(&keyboard, XKB_KEY_F1, false, 0);
+	expect("");
+}
+
+static void vnc_keys_fast_typing_overlaps_with_right_shift_state(void **state)
+{
+	struct vnc_keyboard keyboard;
+
+	(void)state;
+	start(&keyboard);
+	vnc_keyboard_event(&keyboard, 'A', true, 0);
+	vnc_keyboard_event(&keyboard, 'b', true, 0);
+	vnc_keyboard_event(&keyboard, 'A', false, 0);
+	vnc_keyboard_event(&keyboard, 'b', false, 0);
+	expect("+42 +30 -42 +48 -30 -48 ");
+}
+
+static void vnc_keys_release_all_leaves_nothing_down(void **state)
+{
+	struct vnc_keyboard keyboard;
+
+	(void)state;
+	start(&keyboard);
+	vnc_keyboard_event(&keyboard, XKB_KEY_Shift_L, true, 0);
+	vnc_keyboard_event(&keyboard, XKB_KEY_Control_L, true, 0);
+	for (uint32_t keysym = 'a'; keysym <= 'z'; keysym++)
+		vnc_keyboard_event(&keyboard, keysym, true, 0);
+	for (uint32_t keysym = '0'; keysym <= '9'; keysym++)
+		vnc_keyboard_event(&keyboard, keysym, true, 0); /* more than fit */
+	vnc_keyboard_release_all(&keyboard);
+	for (unsigned code = 0; code < KEY_CNT; code++)
+		assert_false(guest_down[code]);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(vnc_keys_letters_and_digits_are_their_keys),
+		cmocka_unit_test(vnc_keys_every_printable_ascii_has_a_key),
+		cmocka_unit_test(vnc_keys_special_keys_are_theirs),
+		cmocka_unit_test(vnc_keys_shifted_symbol_without_shift_gets_one),
+		cmocka_unit_test(vnc_keys_shifted_symbol_with_shift_needs_none),
+		cmocka_unit_test(vnc_keys_plain_symbol_with_shift_suppresses_it),
+		cmocka_unit_test(vnc_keys_altgr_symbol_comes_without_altgr),
+		cmocka_unit_test(vnc_keys_release_after_shift_went_does_not_stick),
+		cmocka_unit_test(vnc_keys_caps_lock_in_the_guest_turns_letters),
+		cmocka_unit_test(vnc_keys_repeat_and_unknown_are_ignored),
+		cmocka_unit_test(vnc_keys_fast_typing_overlaps_with_right_shift_state),
+		cmocka_unit_test(vnc_keys_release_all_leaves_nothing_down),
+	};
+
+	return cmocka_run_group_tests(tests, group_setup, group_teardown);
+}
