@@ -112,21 +112,31 @@ unmap:
 	return speed;
 }
 
-static void report_displays(void)
+static void report_module(const char *label, const char *name, const char *use)
+{
+	struct module *module;
+	struct error err;
+
+	if (module_open(name, &module, &err)) {
+		printf("%-15s no: %s\n", label, err.text);
+	} else {
+		printf("%-15s yes: %s\n", label, use);
+		module_close(module);
+	}
+}
+
+static void report_modules(void)
 {
 	for (const struct backend_info *info = backend_registry; info->name; info++) {
-		struct module *module;
-		struct error err;
+		char label[32];
 
 		if (!info->module)
 			continue;
-		if (module_open(info->name, &module, &err))
-			printf("display %-7s no: %s\n", info->name, err.text);
-		else {
-			printf("display %-7s yes: %s\n", info->name, info->description);
-			module_close(module);
-		}
+		snprintf(label, sizeof(label), "display %s", info->name);
+		report_module(label, info->name, info->description);
 	}
+	report_module("screenshots", "png", "PNG files");
+	report_module("kernels", "unpack", "compressed ones are unpacked on the host");
 }
 
 int doctor_run(void)
@@ -137,7 +147,7 @@ int doctor_run(void)
 
 	if (kvm_create(&kvm, "/dev/kvm", &err)) {
 		printf("kvm             no: %s\n", err.text);
-		report_displays();
+		report_modules();
 		printf("verdict         this machine cannot run guests yet\n");
 		return 1;
 	}
@@ -154,7 +164,7 @@ int doctor_run(void)
 	else
 		printf("kernel code     fast: %.0f million instructions a second\n", speed / 1e6);
 	kvm_destroy(&kvm);
-	report_displays();
+	report_modules();
 	if (speed < 0) {
 		printf("verdict         this machine cannot run guests (is it a virtual machine "
 		       "without nesting?)\n");
