@@ -210,8 +210,12 @@ static inline void fake_sink_set_leds(struct fake_sink *fake, unsigned leds)
 /* Copies what was written down and starts anew. */
 static inline const char *fake_sink_take(struct fake_sink *fake, char *text, size_t size)
 {
+	size_t length;
+
 	pthread_mutex_lock(&fake->lock);
-	snprintf(text, size, "%s", fake->text);
+	length = strnlen(fake->text, size - 1);
+	memcpy(text, fake->text, length);
+	text[length] = '\0';
 	fake->length = 0;
 	fake->text[0] = '\0';
 	pthread_mutex_unlock(&fake->lock);
