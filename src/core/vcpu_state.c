@@ -100,8 +100,6 @@ static struct kvm_msrs *read_msrs(const struct vcpu *vcpu)
 			done += (uint32_t)got;
 		}
 		free(part);
-		if (got < 0)
-			got = 0;
 		if (done < kept) {
 			memmove(msrs->entries + done, msrs->entries + done + 1,
 				(kept - done - 1) * sizeof(msrs->entries[0]));

@@ -442,7 +442,7 @@ static void serve(struct vnc_client *client, rfbClientPtr rfb, int64_t deadline)
 
 static void describe(struct vnc_client *client, int fd)
 {
-	struct sockaddr_storage peer;
+	struct sockaddr_storage peer = { 0 };
 	socklen_t length = sizeof(peer);
 	char host[64], port[16];
 
