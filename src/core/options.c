@@ -12,7 +12,7 @@ static size_t edit_distance(const char *a, const char *b)
 	size_t row[MAX_WORD + 1], length_a = strlen(a), length_b = strlen(b);
 
 	if (length_a > MAX_WORD || length_b > MAX_WORD)
-		return MAX_WORD;
+		return SIZE_MAX;
 	for (size_t j = 0; j <= length_b; j++)
 		row[j] = j;
 	for (size_t i = 1; i <= length_a; i++) {
@@ -91,7 +91,8 @@ static int fail_unknown(const struct option_table *table, const char *argument, 
 	return error_set(err, EINVAL, "%s: there is no such option (see vmgui --help)", argument);
 }
 
-/* A whole unsigned number, decimal or 0x...; false where anything else stands there. */
+/* A whole unsigned number, decimal or 0x...; false where anything else stands there. One that no
+ * integer holds counts as the largest, which is out of every range. */
 static bool parse_number(const char *text, uint64_t *number, const char **end)
 {
 	char *rest;
@@ -99,10 +100,9 @@ static bool parse_number(const char *text, uint64_t *number, const char **end)
 
 	if (!isdigit((unsigned char)text[0]))
 		return false;
-	errno = 0;
 	*number = strtoull(text, &rest, base);
 	*end = rest;
-	return errno == 0 && rest != text;
+	return true;
 }
 
 static int set_number(
@@ -284,6 +284,10 @@ int options_parse(const struct option_table *table, int argc, char *const *argv,
 				return error_set(err, EINVAL,
 					"%s: nothing more is expected here (see vmgui --help)",
 					argument);
+			if (!*argument)
+				return error_set(err, EINVAL,
+					"'': the %s's name is empty (write one, or nothing)",
+					table->operand);
 			if (*operand)
 				return error_set(err, EINVAL,
 					"%s: there is a %s already, %s (give one)", argument,
@@ -364,9 +368,14 @@ static void print_troff(FILE *out, const char *text)
 	if (*text == '.' || *text == '\'')
 		fputs("\\&", out);
 	for (; *text; text++) {
-		if (*text == '-' || *text == '\\')
-			fputc('\\', out);
-		fputc(*text == '\\' ? 'e' : *text, out);
+		if (*text == '"')
+			fputs("\\(dq", out);
+		else if (*text == '\\')
+			fputs("\\e", out);
+		else if (*text == '-')
+			fputs("\\-", out);
+		else
+			fputc(*text, out);
 	}
 }
 
@@ -400,20 +409,24 @@ void options_print_bash_completion(
 	for (const struct option_spec *spec = table->specs; spec->name; spec++) {
 		if (spec->type != OPTION_CHOICE)
 			continue;
-		fprintf(out, "\t--%s) COMPREPLY=($(compgen -W \"", spec->name);
+		fprintf(out, "\t--%s) mapfile -t COMPREPLY < <(compgen -W \"", spec->name);
 		for (unsigned i = 0; spec->choices[i]; i++)
 			fprintf(out, "%s%s", i ? " " : "", spec->choices[i]);
-		fputs("\" -- \"$word\")); return ;;\n", out);
+		fputs("\" -- \"$word\"); return ;;\n", out);
 	}
-	fputs("\tesac\n\tif [[ $word == -* ]]; then\n\t\tCOMPREPLY=($(compgen -W \"", out);
+	/* Line by line, as file names have blanks in them; "-o filenames" quotes those. */
+	fputs("\tesac\n\tif [[ $word == -* ]]; then\n"
+	      "\t\tmapfile -t COMPREPLY < <(compgen -W \"",
+		out);
 	for (const struct option_spec *spec = table->specs; spec->name; spec++)
 		fprintf(out, "%s--%s", spec == table->specs ? "" : " ", spec->name);
-	fputs("\" -- \"$word\"))\n\telif ((COMP_CWORD == 1)); then\n\t\tCOMPREPLY=($(compgen -W \"",
+	fputs("\" -- \"$word\")\n\telif ((COMP_CWORD == 1)); then\n"
+	      "\t\tmapfile -t COMPREPLY < <(compgen -W \"",
 		out);
 	for (unsigned i = 0; commands[i]; i++)
 		fprintf(out, "%s%s", i ? " " : "", commands[i]);
-	fputs("\" -- \"$word\") $(compgen -f -- \"$word\"))\n\telse\n"
-	      "\t\tCOMPREPLY=($(compgen -f -- \"$word\"))\n\tfi\n}\n"
+	fputs("\" -- \"$word\"; compgen -f -- \"$word\")\n\telse\n"
+	      "\t\tmapfile -t COMPREPLY < <(compgen -f -- \"$word\")\n\tfi\n}\n"
 	      "complete -o filenames -F _vmgui vmgui\n",
 		out);
 }

@@ -57,7 +57,7 @@ void options_print_bash_completion(
 	const struct option_table *table, const char *const *commands, FILE *out);
 
 /* The word of a NULL-terminated list that is nearest to word (edit distance at most a third of its
- * length), or NULL. */
+ * length and one; the beginning of a word is near to it), or NULL. */
 const char *options_nearest(const char *word, const char *const *words);
 
 #endif
