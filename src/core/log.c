@@ -53,22 +53,25 @@ void log_message(enum log_level level, const char *component, const char *format
 bool log_limit_pass(struct log_limit *limit, unsigned *dropped)
 {
 	struct timespec now;
-	unsigned long long now_ns, window;
+	unsigned long long now_ns, window = 0;
 
 	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
 	now_ns = (unsigned long long)now.tv_sec * 1000000000u + (unsigned long long)now.tv_nsec;
-	window = atomic_load(&limit->window_ns);
 	*dropped = 0;
+	/* The first one starts the clock, before anybody can be past the burst. */
+	if (atomic_compare_exchange_strong(&limit->window_ns, &window, now_ns))
+		window = now_ns;
 	if (atomic_fetch_add(&limit->used, 1) < BURST)
 		return true;
-	/* The burst is spent: one message a second from here on. */
-	if (now_ns - window >= WINDOW_NS &&
+	/* Keeps `used` from wrapping round into a new burst. */
+	atomic_store(&limit->used, BURST);
+	/* The burst is spent: one message a second from here on. Another thread may have moved the
+	 * window past the time that this one has read. */
+	if (now_ns > window && now_ns - window >= WINDOW_NS &&
 		atomic_compare_exchange_strong(&limit->window_ns, &window, now_ns)) {
 		*dropped = atomic_exchange(&limit->dropped, 0);
 		return true;
 	}
 	atomic_fetch_add(&limit->dropped, 1);
-	/* Keeps `used` from wrapping round into a new burst. */
-	atomic_store(&limit->used, BURST);
 	return false;
 }
