@@ -7,8 +7,6 @@
 
 #define MAX_ENTRIES 256
 
-#define LEAF_KVM_SIGNATURE 0x40000000u
-
 int cpuid_get_supported(const struct kvm *kvm, struct kvm_cpuid2 **out, struct error *err)
 {
 	struct kvm_cpuid2 *cpuid =
@@ -37,6 +35,18 @@ static uint32_t id_bits(unsigned n)
 	return bits;
 }
 
+static bool is_amd(const struct kvm_cpuid2 *cpuid)
+{
+	for (uint32_t i = 0; i < cpuid->nent; i++) {
+		const struct kvm_cpuid_entry2 *entry = &cpuid->entries[i];
+
+		if (entry->function == 0) /* "AuthenticAMD", "HygonGenuine" */
+			return entry->ebx == 0x68747541 || entry->ebx == 0x6f677948;
+	}
+	return false;
+}
+
+/* Leaf 4 and AMD's equal of it, where the cores of a package have no place. */
 static void fit_cache_leaf(struct kvm_cpuid_entry2 *entry, unsigned cpus)
 {
 	unsigned type = entry->eax & 0x1f, level = (entry->eax >> 5) & 7;
@@ -46,7 +56,9 @@ static void fit_cache_leaf(struct kvm_cpuid_entry2 *entry, unsigned cpus)
 		return;
 	/* Threads that share this cache; cores in the package. */
 	entry->eax &= 0x3fffu;
-	entry->eax |= (sharing & 0xfff) << 14 | (((1u << id_bits(cpus)) - 1) & 0x3f) << 26;
+	entry->eax |= (sharing & 0xfff) << 14;
+	if (entry->function == 0x4)
+		entry->eax |= (((1u << id_bits(cpus)) - 1) & 0x3f) << 26;
 }
 
 /* Leaves 0xb and 0x1f: one thread a core, then all cores in the one package. */
@@ -87,6 +99,8 @@ static bool has_entry(const struct kvm_cpuid2 *cpuid, uint32_t leaf, uint32_t in
 
 void cpuid_fit(struct kvm_cpuid2 *cpuid, unsigned apic_id, unsigned cpus)
 {
+	bool amd = is_amd(cpuid);
+
 	/* Some kernels list only the first subleaf of the topology; the guest needs two and an end.
 	 */
 	for (uint32_t leaf = 0xb; leaf <= 0x1f; leaf += 0x1f - 0xb) {
@@ -126,10 +140,18 @@ void cpuid_fit(struct kvm_cpuid2 *cpuid, unsigned apic_id, unsigned cpus)
 		case 0x1f:
 			fit_topology_leaf(entry, apic_id, cpus);
 			break;
+		case 0x80000001:
+			/* AMD: the logical processors of leaf 1 are cores, not threads. */
+			if (amd && cpus > 1)
+				entry->ecx |= 1u << 1;
+			else
+				entry->ecx &= ~(1u << 1);
+			break;
 		case 0x80000008:
 			/* AMD: cores minus one, and the width of the core's number. */
-			entry->ecx = (entry->ecx & ~0xf0ffu) | ((cpus - 1) & 0xff) |
-				     (id_bits(cpus) & 0xf) << 12;
+			if (amd)
+				entry->ecx = (entry->ecx & ~0xf0ffu) | ((cpus - 1) & 0xff) |
+					     (id_bits(cpus) & 0xf) << 12;
 			break;
 		case 0x8000001e:
 			entry->eax = apic_id;
