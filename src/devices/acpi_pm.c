@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "core/log.h"
 
@@ -26,6 +27,7 @@ enum pm1_event {
 
 enum pm1_control {
 	PM1_SCI_EN = 1 << 0,
+	PM1_BUS_MASTER_RELOAD = 1 << 1,
 	PM1_SLEEP_TYPE_SHIFT = 10,
 	PM1_SLEEP_EN = 1 << 13,
 };
@@ -36,8 +38,8 @@ struct acpi_pm {
 	struct timer carry;
 	/* base.lock guards all below. */
 	uint16_t status, enable, control;
-	uint64_t carries_seen; /* times the timer's highest bit had changed when TMR_STS was cleared
-				*/
+	/* Times the timer's highest bit had changed when TMR_STS was cleared. */
+	uint64_t carries_seen;
 };
 
 static uint64_t timer_ticks(const struct acpi_pm *pm)
@@ -76,18 +78,17 @@ static void carry_expired(void *opaque)
 static uint64_t pm_read(void *opaque, uint64_t offset, unsigned width)
 {
 	struct acpi_pm *pm = opaque;
-	uint64_t bytes;
+	uint32_t ticks = (uint32_t)timer_ticks(pm);
+	uint8_t image[ACPI_PM_PORTS + 4] = { 0 }; /* the whole block as it stands */
+	uint32_t value = 0;
 
-	/* The whole block as it stands, then the part that was asked for. */
 	look_at_timer(pm);
-	if (offset >= ACPI_PM_TIMER_OFFSET)
-		bytes = (uint32_t)timer_ticks(pm);
-	else if (offset >= ACPI_PM_CONTROL_OFFSET)
-		bytes = pm->control;
-	else
-		bytes = pm->status | (uint64_t)pm->enable << 16;
-	(void)width;
-	return bytes >> (8 * (offset % 4));
+	memcpy(image, &pm->status, 2);
+	memcpy(image + 2, &pm->enable, 2);
+	memcpy(image + ACPI_PM_CONTROL_OFFSET, &pm->control, 2);
+	memcpy(image + ACPI_PM_TIMER_OFFSET, &ticks, 4);
+	memcpy(&value, image + offset, width);
+	return value;
 }
 
 static void write_status(struct acpi_pm *pm, uint16_t ones)
@@ -101,7 +102,9 @@ static void write_control(struct acpi_pm *pm, uint16_t value)
 {
 	unsigned type = (value >> PM1_SLEEP_TYPE_SHIFT) & 7;
 
-	pm->control = (uint16_t)((value & ~PM1_SLEEP_EN) | PM1_SCI_EN);
+	/* SLP_EN and GBL_RLS are only ever written; SCI_EN is ours. */
+	pm->control = (uint16_t)((value & (PM1_BUS_MASTER_RELOAD | 7 << PM1_SLEEP_TYPE_SHIFT)) |
+				 PM1_SCI_EN);
 	if (!(value & PM1_SLEEP_EN))
 		return;
 	if (type == ACPI_PM_SLEEP_TYPE_S5)
@@ -110,27 +113,27 @@ static void write_control(struct acpi_pm *pm, uint16_t value)
 		log_guest("acpi", "sleep type %u is not one that this board has", type);
 }
 
-/* Bytes of a register that a write of `width` at `at` (from the register's start) changes. */
-static uint16_t merge(uint16_t old, uint64_t at, unsigned width, uint64_t value)
+static uint16_t merge(uint16_t old, uint64_t mask, uint64_t value)
 {
-	unsigned shift = (unsigned)(8 * at);
-	uint64_t mask = ((width >= 2 ? 0xffffu : 0xffu) << shift) & 0xffff;
-
-	return (uint16_t)((old & ~mask) | ((value << shift) & mask));
+	return (uint16_t)((old & ~mask) | (value & mask));
 }
 
 static void pm_write(void *opaque, uint64_t offset, unsigned width, uint64_t value)
 {
 	struct acpi_pm *pm = opaque;
+	uint64_t mask;
 
-	if (offset < 2)
-		write_status(pm, merge(0, offset, width, value));
-	if (offset == 0 && width == 4)
-		pm->enable = (uint16_t)(value >> 16) & PM1_ENABLE_BITS;
-	else if (offset == 2 || offset == 3)
-		pm->enable = merge(pm->enable, offset - 2, width, value) & PM1_ENABLE_BITS;
-	else if (offset == 4 || offset == 5)
-		write_control(pm, merge(pm->control, offset - 4, width, value));
+	if (offset >= ACPI_PM_TIMER_OFFSET)
+		return;
+	/* The eight bytes of status, enable and control, and which of them are written: any width
+	 * at any place. */
+	mask = ((UINT64_C(1) << (8 * width)) - 1) << (8 * offset);
+	value <<= 8 * offset;
+	write_status(pm, merge(0, mask, value));
+	if (mask >> 16 & 0xffff)
+		pm->enable = merge(pm->enable, mask >> 16, value >> 16) & PM1_ENABLE_BITS;
+	if (mask >> 32 & 0xffff)
+		write_control(pm, merge(pm->control, mask >> 32, value >> 32));
 	update(pm);
 }
 
