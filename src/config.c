@@ -13,13 +13,25 @@
 #define DEFAULT_MEMORY MIB(1024)
 #define NAME_CHARS     "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-"
 
+/* Up to five digits; false where anything else stands there. */
+static bool take_length(const char **text, unsigned *length)
+{
+	size_t digits = strspn(*text, "0123456789");
+
+	if (!digits || digits > 5)
+		return false;
+	*length = (unsigned)strtoul(*text, NULL, 10);
+	*text += digits;
+	return true;
+}
+
 static int parse_resolution(const char *value, void *field, struct error *err)
 {
 	struct resolution *resolution = field;
 	unsigned width, height;
-	char end;
+	const char *rest = value;
 
-	if (sscanf(value, "%ux%u%c", &width, &height, &end) != 2)
+	if (!take_length(&rest, &width) || *rest++ != 'x' || !take_length(&rest, &height) || *rest)
 		return error_set(err, EINVAL,
 			"--resolution %s: not a size (write for example 1024x768)", value);
 	if (width < 320 || height < 200 || width > DISPLAY_MAX_WIDTH ||
@@ -277,8 +289,9 @@ static unsigned default_cpus(void)
 {
 	cpu_set_t set;
 
+	/* On a host with more processors than the set holds there are at least four. */
 	if (sched_getaffinity(0, sizeof(set), &set))
-		return 1;
+		return errno == EINVAL ? 4 : 1;
 	return (unsigned)min_u64(max_u64((uint64_t)CPU_COUNT(&set), 1), 4);
 }
 
