@@ -33,6 +33,10 @@ int privileges_check(const char *user, const char *root, struct error *err)
 		return error_set(err, EINVAL,
 			"--%s: only root may do that (start vmgui as root, or leave it out)",
 			user ? "user" : "chroot");
+	/* It is each thread's own and inherited: here, before there are others, it is everybody's.
+	 */
+	if ((user || root) && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+		return error_set(err, errno, "no_new_privs: %s", strerror(errno));
 	return 0;
 }
 
@@ -57,7 +61,5 @@ int privileges_drop(const char *user, const char *root, struct error *err)
 		return error_set(err, errno, "--chroot %s: %s", root, strerror(errno));
 	if (user && (setresgid(gid, gid, gid) || setresuid(uid, uid, uid)))
 		return error_set(err, errno, "--user %s: %s", user, strerror(errno));
-	if ((user || root) && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
-		return error_set(err, errno, "no_new_privs: %s", strerror(errno));
 	return 0;
 }

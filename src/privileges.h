@@ -4,10 +4,11 @@
 
 #include "core/error.h"
 
-/* Either may be NULL. Checks the names without changing anything: early, for a clear message. */
+/* Either may be NULL. Checks the names, for a clear message early, and closes the way back through
+ * set-id programs. While there is one thread only. */
 VMGUI_MUST_USE int privileges_check(const char *user, const char *root, struct error *err);
-/* For the whole process, for good: groups, root folder, group and user, and no way back through
- * set-id programs. Only one thread, or threads that share credentials through libc. */
+/* For the whole process, for good: groups, root folder, group and user. After privileges_check;
+ * other threads may exist. */
 VMGUI_MUST_USE int privileges_drop(const char *user, const char *root, struct error *err);
 
 #endif
