@@ -9,7 +9,8 @@
 #define CONFIG_PORTS       0xcf8
 #define CONFIG_PORTS_COUNT 8
 #define ADDRESS_ENABLE     0x80000000u
-#define RESET_CONTROL      1 /* offset of port 0xcf9: bit 1 kind, a rising bit 2 resets */
+#define ADDRESS_BITS       0x80fffffcu /* the others are wired to zero */
+#define RESET_CONTROL      1           /* offset of port 0xcf9: bit 1 kind, a rising bit 2 resets */
 #define SLOTS              32u
 
 struct pci_bus {
@@ -69,7 +70,8 @@ int pci_device_set_bar(struct pci_device *device, unsigned index, const struct p
 	uint64_t largest = bar->kind == PCI_BAR_IO ? 256 : GIB(1);
 	uint32_t flags;
 
-	if (index >= PCI_BAR_COUNT || bar->kind == PCI_BAR_NONE || bar->size_bytes < smallest ||
+	if (index >= PCI_BAR_COUNT || device->bars[index].kind != PCI_BAR_NONE ||
+		bar->kind == PCI_BAR_NONE || bar->size_bytes < smallest ||
 		bar->size_bytes > largest || (bar->size_bytes & (bar->size_bytes - 1)) ||
 		(bar->kind == PCI_BAR_MEMORY && bar->memory->size_bytes != bar->size_bytes))
 		return -EINVAL;
@@ -161,26 +163,45 @@ static int map_bar(struct pci_device *device, unsigned index, uint64_t address, 
 	return 0;
 }
 
-/* Brings the mappings in line with command and BAR registers; lock held. */
-static void update_mappings(struct pci_device *device)
+/* Where command and BAR register want the BAR to be; 0: nowhere. */
+static uint64_t wanted_address(const struct pci_device *device, unsigned index)
 {
-	uint16_t command = get16(device->config, PCI_CFG_COMMAND);
+	uint16_t decode =
+		device->bars[index].kind == PCI_BAR_IO ? PCI_COMMAND_IO : PCI_COMMAND_MEMORY;
 
+	return get16(device->config, PCI_CFG_COMMAND) & decode ? bar_address(device, index) : 0;
+}
+
+static void map_bars(struct pci_device *device)
+{
 	for (unsigned i = 0; i < PCI_BAR_COUNT; i++) {
-		const struct pci_bar *bar = &device->bars[i];
 		struct error err;
 		uint64_t wanted;
 
-		if (bar->kind == PCI_BAR_NONE)
+		if (device->bars[i].kind == PCI_BAR_NONE || device->mapped[i])
 			continue;
-		wanted = command & (bar->kind == PCI_BAR_IO ? PCI_COMMAND_IO : PCI_COMMAND_MEMORY)
-				 ? bar_address(device, i)
-				 : 0;
-		if (device->mapped[i] == wanted)
-			continue;
-		unmap_bar(device, i);
+		wanted = wanted_address(device, i);
 		if (wanted && map_bar(device, i, wanted, &err))
 			log_guest("pci", "BAR %u is not mapped: %s", i, err.text);
+	}
+}
+
+/* Brings the mappings in line with command and BAR registers; lock held. What moves away first
+ * makes room, also for another device's BAR that had none so far. */
+static void update_mappings(struct pci_device *device)
+{
+	bool freed = false;
+
+	for (unsigned i = 0; i < PCI_BAR_COUNT; i++) {
+		if (device->mapped[i] && device->mapped[i] != wanted_address(device, i)) {
+			unmap_bar(device, i);
+			freed = true;
+		}
+	}
+	map_bars(device);
+	for (unsigned i = 0; freed && i < SLOTS; i++) {
+		if (device->bus->slots[i])
+			map_bars(device->bus->slots[i]);
 	}
 }
 
@@ -255,7 +276,7 @@ static void ports_write(void *opaque, uint64_t offset, unsigned width, uint64_t 
 	}
 	if (offset < 4) {
 		if (offset == 0 && width == 4)
-			bus->address = (uint32_t)value & ~3u;
+			bus->address = (uint32_t)value & ADDRESS_BITS;
 		return;
 	}
 	if (offset - 4 + width > 4)
@@ -297,6 +318,8 @@ void pci_device_set_intx(struct pci_device *device, bool level)
 {
 	struct pci_bus *bus = device->bus;
 
+	if (!bus)
+		return;
 	pthread_mutex_lock(&bus->lock);
 	if (device->intx_level != level) {
 		uint16_t status = get16(device->config, PCI_CFG_STATUS);
@@ -377,6 +400,17 @@ static int assign_bar(struct pci_device *device, unsigned index, struct error *e
 		err, ENOSPC, "%s: no room for BAR %u in the PCI window", device->name, index);
 }
 
+static void unassign_bars(struct pci_device *device)
+{
+	for (unsigned i = 0; i < PCI_BAR_COUNT; i++) {
+		unsigned offset = PCI_CFG_BAR0 + 4 * i;
+
+		unmap_bar(device, i);
+		put32(device->config, offset,
+			get32(device->config, offset) & ~get32(device->writable, offset));
+	}
+}
+
 int pci_bus_attach(struct pci_bus *bus, struct pci_device *device, unsigned slot, struct error *err)
 {
 	uint16_t command = PCI_COMMAND_MASTER;
@@ -410,8 +444,7 @@ int pci_bus_attach(struct pci_bus *bus, struct pci_device *device, unsigned slot
 	goto unlock;
 
 unmap:
-	for (unsigned i = 0; i < PCI_BAR_COUNT; i++)
-		unmap_bar(device, i);
+	unassign_bars(device);
 	device->bus = NULL;
 unlock:
 	pthread_mutex_unlock(&bus->lock);
@@ -425,11 +458,16 @@ void pci_bus_detach(struct pci_device *device)
 	if (!bus)
 		return;
 	pthread_mutex_lock(&bus->lock);
-	for (unsigned i = 0; i < PCI_BAR_COUNT; i++)
-		unmap_bar(device, i);
+	/* As it came: it may be attached again. */
+	memcpy(device->config, device->reset_config, sizeof(device->config));
+	unassign_bars(device);
 	device->intx_level = false;
 	update_intx(device);
 	bus->slots[device->slot] = NULL;
+	for (unsigned i = 0; i < SLOTS; i++) {
+		if (bus->slots[i])
+			map_bars(bus->slots[i]);
+	}
 	pthread_mutex_unlock(&bus->lock);
 	device->bus = NULL;
 }

@@ -97,7 +97,7 @@ struct pci_device {
 /* Sets up the header; interrupt_pin: 0 none, 1 INTA# ... 4 INTD#. */
 void pci_device_init(struct pci_device *device, const char *name, const struct pci_ids *ids,
 	unsigned interrupt_pin);
-/* Before attach. -EINVAL: size or index is wrong. Copies *bar. */
+/* Before attach. -EINVAL: size or index is wrong, or the BAR is set. Copies *bar. */
 VMGUI_MUST_USE int pci_device_set_bar(
 	struct pci_device *device, unsigned index, const struct pci_bar *bar);
 /* Before attach: appends a capability of length bytes (its two header bytes included, rounded up to
