@@ -43,16 +43,10 @@ struct pci_msi {
 	bool is_msix;
 	unsigned capability, count, pba_offset;
 	atomic_bool enabled;
-	pthread_mutex_t lock; /* the vectors but for gsi and fd */
+	pthread_mutex_t lock; /* control, and the vectors but for gsi and fd */
+	uint16_t control;     /* the capability's register, for who does not hold the bus's lock */
 	struct vector vectors[];
 };
-
-static uint16_t control_of(const struct pci_msi *msi)
-{
-	const uint8_t *control = msi->device->config + msi->capability + 2;
-
-	return (uint16_t)(control[0] | control[1] << 8);
-}
 
 static struct msi_message message_of(const struct vector *vector)
 {
@@ -73,9 +67,8 @@ static bool is_pending(const struct vector *vector)
 /* Binds and unbinds as control register and entry say; lock held. */
 static void update_vector(struct pci_msi *msi, struct vector *vector)
 {
-	uint16_t control = control_of(msi);
-	bool on = msi->is_msix ? (control & MSIX_ENABLE) && !(control & MSIX_MASK_ALL)
-			       : (control & MSI_ENABLE) != 0;
+	bool on = msi->is_msix ? (msi->control & MSIX_ENABLE) && !(msi->control & MSIX_MASK_ALL)
+			       : (msi->control & MSI_ENABLE) != 0;
 	bool active = on && !(vector->entry[ENTRY_CONTROL] & ENTRY_MASKED);
 	const struct msi_controller *controller = msi->controller;
 	struct msi_message message = message_of(vector);
@@ -93,18 +86,19 @@ static void update_vector(struct pci_msi *msi, struct vector *vector)
 
 void pci_msi_config_changed(struct pci_msi *msi)
 {
-	uint16_t control = control_of(msi);
+	const uint8_t *capability = msi->device->config + msi->capability;
 
 	pthread_mutex_lock(&msi->lock);
-	atomic_store(&msi->enabled, (control & (msi->is_msix ? MSIX_ENABLE : MSI_ENABLE)) != 0);
+	msi->control = (uint16_t)(capability[2] | capability[3] << 8);
+	atomic_store(
+		&msi->enabled, (msi->control & (msi->is_msix ? MSIX_ENABLE : MSI_ENABLE)) != 0);
 	if (!msi->is_msix) {
-		const uint8_t *config = msi->device->config + msi->capability;
 		struct vector *vector = &msi->vectors[0];
 
 		memset(vector->entry, 0, sizeof(vector->entry));
-		memcpy(vector->entry, config + MSI_ADDRESS, 8);
-		memcpy(vector->entry + 8, config + MSI_DATA, 2);
-		vector->entry[ENTRY_CONTROL] = config[MSI_MASK] & 1;
+		memcpy(vector->entry, capability + MSI_ADDRESS, 8);
+		memcpy(vector->entry + 8, capability + MSI_DATA, 2);
+		vector->entry[ENTRY_CONTROL] = capability[MSI_MASK] & 1;
 	}
 	for (unsigned i = 0; i < msi->count; i++)
 		update_vector(msi, &msi->vectors[i]);
@@ -290,6 +284,7 @@ void pci_msi_destroy(struct pci_msi *msi)
 void pci_msi_reset(struct pci_msi *msi)
 {
 	pthread_mutex_lock(&msi->lock);
+	msi->control = 0;
 	atomic_store(&msi->enabled, false);
 	for (unsigned i = 0; i < msi->count; i++) {
 		struct vector *vector = &msi->vectors[i];
