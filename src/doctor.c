@@ -145,7 +145,7 @@ int doctor_run(void)
 	struct kvm kvm;
 	double speed;
 
-	if (kvm_create(&kvm, "/dev/kvm", &err)) {
+	if (kvm_create(&kvm, KVM_DEFAULT_PATH, &err)) {
 		printf("kvm             no: %s\n", err.text);
 		report_modules();
 		printf("verdict         this machine cannot run guests yet\n");

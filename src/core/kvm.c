@@ -35,7 +35,11 @@ void kvm_explain_open(const char *path, int errnum, struct error *err)
 	case ENOENT:
 	case ENODEV:
 	case ENXIO:
-		if (cpu_has_virtualization())
+		if (strcmp(path, KVM_DEFAULT_PATH) != 0)
+			error_set(err, errnum,
+				"--dev %s: %s (without --dev it is " KVM_DEFAULT_PATH ")", path,
+				strerror(errnum));
+		else if (cpu_has_virtualization())
 			error_set(err, errnum,
 				"%s: the kernel's KVM module is not loaded (modprobe kvm_intel or "
 				"kvm_amd, as root)",
@@ -95,8 +99,10 @@ int kvm_create(struct kvm *kvm, const char *path, struct error *err)
 	}
 	version = ioctl(kvm->device_fd, KVM_GET_API_VERSION, 0);
 	if (version != KVM_API_VERSION) {
-		ret = error_set(
-			err, ENODEV, "%s: it is not a KVM device (give the right --dev)", path);
+		ret = error_set(err, ENODEV,
+			"--dev %s: it is not a KVM device (without --dev it is " KVM_DEFAULT_PATH
+			")",
+			path);
 		goto close_device;
 	}
 	for (size_t i = 0; i < array_size(needed); i++) {

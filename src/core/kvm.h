@@ -24,6 +24,8 @@ struct kvm {
 	uint32_t next_slot; /* slots_lock */
 };
 
+#define KVM_DEFAULT_PATH "/dev/kvm"
+
 /* Opens path (normally /dev/kvm) and creates the VM. err says what is missing and what to do. */
 VMGUI_MUST_USE int kvm_create(struct kvm *kvm, const char *path, struct error *err);
 void kvm_destroy(struct kvm *kvm);
