@@ -88,7 +88,8 @@ int png_file_check(const char *path, struct error *err)
 			return access(path, W_OK) ? cannot_write(path, errno, err) : 0;
 	}
 	if (stat(folder, &status))
-		return error_set(err, errno, "picture '%s': its folder: %s", path, strerror(errno));
+		return error_set(err, errno, "picture '%s': its folder: %s (make it first)", path,
+			strerror(errno));
 	if (access(folder, W_OK | X_OK))
 		return error_set(err, errno, "picture '%s': its folder cannot be written to: %s",
 			path, strerror(errno));
