@@ -351,8 +351,12 @@ int run_guest(const struct config *config)
 		ret = create_display_path(&run, &err);
 	if (!ret)
 		ret = create_console(&run, &err);
-	if (!ret)
+	if (!ret) {
 		ret = start_displays(&run, &err);
+		/* An option's value; what the host cannot do has other names. */
+		if (ret == -EINVAL)
+			status = EXIT_STATUS_USAGE;
+	}
 	if (!ret)
 		ret = privileges_drop(config->user, config->chroot, &err);
 	if (!ret)
