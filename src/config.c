@@ -9,6 +9,7 @@
 
 #include "core/boot/vidmode.h"
 #include "core/display_source.h"
+#include "core/kvm.h"
 
 #define DEFAULT_MEMORY MIB(1024)
 #define NAME_CHARS     "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-"
@@ -68,6 +69,14 @@ static int parse_name(const char *value, void *field, struct error *err)
 	return 0;
 }
 
+/* Unlike a file's name this may be empty: no parameters, not even the default ones. */
+static int parse_params(const char *value, void *field, struct error *err)
+{
+	(void)err;
+	*(const char **)field = value;
+	return 0;
+}
+
 #define FIELD(name) offsetof(struct config, name)
 
 static const struct option_spec specs[] = {
@@ -109,6 +118,17 @@ static const struct option_spec specs[] = {
 		.group = "basic",
 		.help = "Add nothing that was not asked for: no display, no kernel parameters.",
 		.field = FIELD(nodefaults) },
+	{ .name = "help",
+		.short_name = 'h',
+		.type = OPTION_FLAG,
+		.group = "basic",
+		.help = "Print this and exit.",
+		.field = FIELD(help) },
+	{ .name = "version",
+		.type = OPTION_FLAG,
+		.group = "basic",
+		.help = "Print the version and exit.",
+		.field = FIELD(version) },
 
 	{ .name = "sdl",
 		.type = OPTION_FLAG,
@@ -141,8 +161,8 @@ static const struct option_spec specs[] = {
 		.type = OPTION_CUSTOM,
 		.metavar = "N",
 		.group = "display",
-		.help = "The same by VBE number or by Linux's vga= number, with its depth; for "
-			"example 0x118 or 792.",
+		.help = "Size and depth of the screen as a VBE mode number or as Linux's vga= "
+			"number, instead of --resolution; for example 0x118 or 792.",
 		.field = FIELD(vidmode),
 		.parse = parse_vidmode },
 
@@ -151,9 +171,9 @@ static const struct option_spec specs[] = {
 		.type = OPTION_STRING,
 		.metavar = "FILE",
 		.group = "kernel",
-		.help = "The kernel, as the operand: a bzImage or an ELF vmlinux. A bzImage is "
-			"decompressed on the host; its address is randomised (KASLR) unless the "
-			"parameters say nokaslr.",
+		.help = "The kernel: a bzImage or an ELF vmlinux. The operand KERNEL means the "
+			"same. A bzImage is decompressed on the host; its address is randomised "
+			"(KASLR) unless the parameters say nokaslr.",
 		.field = FIELD(kernel) },
 	{ .name = "initrd",
 		.short_name = 'i',
@@ -164,12 +184,13 @@ static const struct option_spec specs[] = {
 		.field = FIELD(initrd) },
 	{ .name = "params",
 		.short_name = 'p',
-		.type = OPTION_STRING,
+		.type = OPTION_CUSTOM,
 		.metavar = "TEXT",
 		.group = "kernel",
-		.help = "Kernel parameters. Default: console=ttyS0 where there is no display, else "
-			"none.",
-		.field = FIELD(params) },
+		.help = "Kernel parameters; may be empty. Default: console=ttyS0 where there is no "
+			"display, else none.",
+		.field = FIELD(params),
+		.parse = parse_params },
 
 	{ .name = "no-reboot",
 		.type = OPTION_FLAG,
@@ -181,7 +202,7 @@ static const struct option_spec specs[] = {
 		.type = OPTION_NUMBER,
 		.metavar = "SECONDS",
 		.group = "lifecycle",
-		.help = "Give up after that long, with status 4.",
+		.help = "Give up when the guest has not ended by then, with status 4.",
 		.field = FIELD(timeout_seconds),
 		.min = 1,
 		.max = 100000000 },
@@ -213,8 +234,8 @@ static const struct option_spec specs[] = {
 		.type = OPTION_STRING,
 		.metavar = "DIR",
 		.group = "lifecycle",
-		.help = "Once all is open and before the guest runs, make DIR the root; file names "
-			"are looked up before, but for the screenshot's.",
+		.help = "Once all is open and before the guest runs, make DIR the root. File names "
+			"are looked up before that, except for --screenshot's.",
 		.field = FIELD(chroot) },
 
 	{ .name = "debug",
@@ -230,27 +251,21 @@ static const struct option_spec specs[] = {
 	{ .name = "debug-ioport",
 		.type = OPTION_FLAG,
 		.group = "debug",
-		.help = "Print accesses to I/O ports that no device has.",
+		.help = "Print accesses to I/O ports that belong to no device.",
 		.field = FIELD(debug_ioport) },
 	{ .name = "debug-mmio",
 		.type = OPTION_FLAG,
 		.group = "debug",
-		.help = "Print accesses to memory addresses that no device has.",
+		.help = "Print accesses to memory addresses that belong to no device.",
 		.field = FIELD(debug_mmio) },
 	{ .name = "debug-iodelay",
 		.type = OPTION_NUMBER,
 		.metavar = "MS",
 		.group = "debug",
-		.help = "Answer each access to a device register that much later.",
+		.help = "Answer each access to a device register MS milliseconds later.",
 		.field = FIELD(debug_io_delay_ms),
 		.min = 0,
 		.max = 10000 },
-	{ .name = "help",
-		.short_name = 'h',
-		.type = OPTION_FLAG,
-		.group = "debug",
-		.help = "Print this and exit.",
-		.field = FIELD(help) },
 	{ .name = NULL },
 };
 
@@ -300,9 +315,9 @@ int config_parse(int argc, char *const *argv, struct config *config, struct erro
 	int ret;
 
 	memset(config, 0, sizeof(*config));
-	config->kvm_path = "/dev/kvm";
+	config->kvm_path = KVM_DEFAULT_PATH;
 	ret = options_parse(&config_options, argc, argv, config, err);
-	if (ret || config->help)
+	if (ret || config->help || config->version)
 		return ret;
 
 	if (config->kernel && config->operand)

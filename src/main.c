@@ -57,9 +57,10 @@ static void print_help(void)
 	printf("\nkeys in a window: Ctrl-Alt-G releases the mouse, Ctrl-Alt-F full screen, "
 	       "Ctrl-Alt-S\n"
 	       "screenshot, Ctrl-Alt-P pause. On the serial console: Ctrl-A x quits, Ctrl-A h "
-	       "helps.\n"
+	       "helps.\n\n"
 	       "exit status: 0 the guest shut down, 1 vmgui failed, 2 wrong command line or file,\n"
-	       "3 the guest crashed, 4 timeout, 6 the name is taken.\n\n"
+	       "3 the guest crashed, 4 timeout, 6 the name is taken; with --exit-port, the guest's "
+	       "own.\n\n"
 	       "examples:\n"
 	       "  vmgui                                          the test card in a window\n"
 	       "  vmgui --vnc -k vmlinuz -i initrd.img           a Linux to be reached over VNC\n"
@@ -94,6 +95,8 @@ static int run_config(int argc, char **argv, bool testcard)
 		print_help();
 		return EXIT_STATUS_OK;
 	}
+	if (config.version)
+		return command_version(0, NULL);
 	if (testcard && config.kernel) {
 		error_set(&err, EXIT_STATUS_USAGE,
 			"%s: vmgui testcard brings its own kernel (leave it out, or use vmgui run)",
@@ -156,11 +159,14 @@ static int check_command_word(const char *word)
 	if (strchr(word, '/') || strchr(word, '.') || access(word, F_OK) == 0)
 		return 0;
 	nearest = options_nearest(word, command_names);
-	if (!nearest)
-		return 0;
-	error_set(&err, EXIT_STATUS_USAGE,
-		"%s: neither a command nor a file (did you mean vmgui %s? see vmgui --help)", word,
-		nearest);
+	if (nearest)
+		error_set(&err, EXIT_STATUS_USAGE,
+			"%s: neither a command nor a file (did you mean vmgui %s? see vmgui "
+			"--help)",
+			word, nearest);
+	else
+		error_set(&err, EXIT_STATUS_USAGE,
+			"%s: neither a command nor a file (see vmgui --help)", word);
 	return usage_error(&err);
 }
 
@@ -173,8 +179,6 @@ int main(int argc, char **argv)
 			if (!strcmp(argv[1], commands[i].name))
 				return commands[i].run(argc - 2, argv + 2);
 		}
-		if (!strcmp(argv[1], "--version"))
-			return command_version(argc - 2, argv + 2);
 		if (argv[1][0] != '-') {
 			status = check_command_word(argv[1]);
 			if (status)
