@@ -184,13 +184,14 @@ bool view_update(struct sdl_view *view, struct surface_reader *reader)
 static void draw_all(struct sdl_view *view, const struct placement *place)
 {
 	const SDL_Rect target = { place->x, place->y, place->width, place->height };
-	bool whole_pixels =
-		place->width % (int)view->width == 0 && place->height % (int)view->height == 0;
+	bool whole_pixels;
 
 	SDL_SetRenderDrawColor(view->renderer, 0, 0, 0, SDL_ALPHA_OPAQUE);
 	SDL_RenderClear(view->renderer);
 	if (!view->texture)
 		return;
+	whole_pixels =
+		place->width % (int)view->width == 0 && place->height % (int)view->height == 0;
 	SDL_SetTextureScaleMode(
 		view->texture, whole_pixels ? SDL_ScaleModeNearest : SDL_ScaleModeLinear);
 	SDL_RenderCopy(view->renderer, view->texture, NULL, &target);
