@@ -14,8 +14,6 @@
 #include "devices/serial.h"
 #include "devices/vga.h"
 
-#define VRAM_BYTES MIB(16)
-
 /* Where PCI devices may lie: behind RAM, below the interrupt controllers; dsdt.asl says the same.
  * BARs are handed out from the middle, so that a guest that moves some finds room. */
 #define PCI_MMIO_BASE  UINT64_C(0xc0000000)
@@ -103,7 +101,7 @@ static int create_vga(struct board *board, struct error *err)
 		.depth = board->video.depth,
 	};
 	int ret = kvm_memory_create(
-		&board->machine.kvm, "video memory", VRAM_BYTES, &board->vram, err);
+		&board->machine.kvm, "video memory", BOARD_VRAM_BYTES, &board->vram, err);
 
 	if (ret)
 		return ret;
@@ -321,7 +319,7 @@ int board_load(
 		.stride_bytes = mode.stride_bytes,
 		.depth = board->video.depth,
 		.framebuffer_gpa = vga_framebuffer_gpa(board->vga),
-		.framebuffer_bytes = VRAM_BYTES,
+		.framebuffer_bytes = BOARD_VRAM_BYTES,
 	};
 	ret = acpi_write_tables(&acpi, &board->machine.mem, err);
 	return ret ? ret : boot_load(image, &board->machine.mem, &machine, entry, err);

@@ -12,6 +12,7 @@
 #include "core/pci.h"
 #include "core/timer.h"
 
+#define BOARD_VRAM_BYTES   MIB(16)
 #define BOARD_SERIAL_PORTS 4
 
 struct board_video {

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "board.h"
 #include "core/boot/vidmode.h"
 #include "core/display_source.h"
 #include "core/kvm.h"
@@ -41,6 +42,11 @@ static int parse_resolution(const char *value, void *field, struct error *err)
 			"--resolution %s: not possible (write 320x200 to %ux%u, the width a "
 			"multiple of 8)",
 			value, DISPLAY_MAX_WIDTH, DISPLAY_MAX_HEIGHT);
+	if ((uint64_t)width * height * 4 > BOARD_VRAM_BYTES)
+		return error_set(err, EINVAL,
+			"--resolution %s: it does not fit into %llu MiB of video memory at 32 bits "
+			"a pixel (2560x1600 does)",
+			value, (unsigned long long)(BOARD_VRAM_BYTES >> 20));
 	*resolution = (struct resolution){ .width = width, .height = height };
 	return 0;
 }
