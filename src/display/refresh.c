@@ -1,3 +1,4 @@
+/* clang-format off */
 /* The refresh thread; see refresh.h.
  *
  * One pass: take the mode as one snapshot, add the pages written since the last pass to those still
@@ -7,15 +8,17 @@
  * nobody.
  *
  *        64 px
- *      +------+------+------+     The picture in tiles. Each tile of a band of rows keeps the
- * smallest 32 |      |   ## |##    |     box around what changed in it; boxes of neighbours are
- * joined by px |      |   ## |##    |     damage_add where that costs little. A cursor gives a
- * cursor's box, a
- *      +------+------+------+     clock in the far corner another one.
+ *      +------+------+------+
+ *   32 |      |   ## |##    |   The picture in tiles. Each tile of a band of rows keeps the smallest
+ *   px |      |   ## |##    |   box around what changed in it; boxes of neighbours are joined by
+ *      +------+------+------+   damage_add where that costs little. A cursor gives a cursor's box, a
+ *      |      |      |      |   clock in the far corner another one.
+ *      +------+------+------+
  *
  * Threads: "refresh", and whoever calls refresh_sync; passes are serialised by pass_lock. Lock
  * order: pass_lock, then the source's and the surface's own. `lock` guards the wishes to the thread
  * only and is never held with another. */
+/* clang-format on */
 #include "display/refresh.h"
 
 #include <errno.h>
