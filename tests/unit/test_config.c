@@ -1,0 +1,276 @@
+/* config: defaults, what contradicts what, names and resolutions; and privileges' checks. */
+#include <errno.h>
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "cmocka_all.h"
+#include "config.h"
+#include "privileges.h"
+
+#define WORDS(...)                                                                                 \
+	(int)(array_size(((const char *[]){ __VA_ARGS__ }))), (char *[])                           \
+	{                                                                                          \
+		__VA_ARGS__                                                                        \
+	}
+
+static const struct config *parse(int argc, char *const *argv)
+{
+	static struct config config;
+	struct error err = { .text = "" };
+
+	if (config_parse(argc, argv, &config, &err))
+		fail_msg("%s", err.text);
+	return &config;
+}
+
+static const char *complaint(int argc, char *const *argv)
+{
+	static struct error err;
+	struct config config;
+
+	err.text[0] = 0;
+	assert_int_equal(config_parse(argc, argv, &config, &err), -EINVAL);
+	assert_true(strchr(err.text, '(') && strchr(err.text, ')'));
+	return err.text;
+}
+
+static void assert_begins(const char *text, const char *beginning)
+{
+	if (strncmp(text, beginning, strlen(beginning)))
+		fail_msg("\"%s\" does not begin with \"%s\"", text, beginning);
+}
+
+static void config_defaults_suit_the_host(void **state)
+{
+	const struct config *config = parse(0, NULL);
+	char name[32];
+
+	(void)state;
+	snprintf(name, sizeof(name), "guest-%d", (int)getpid());
+	assert_string_equal(config->name, name);
+	assert_string_equal(config->kvm_path, "/dev/kvm");
+	assert_in_range(config->cpus, 1, 4);
+	assert_in_range(config->memory_bytes, MIB(64), GIB(1));
+	assert_int_equal(config->memory_bytes % MIB(1), 0);
+	assert_null(config->kernel);
+	assert_null(config->params);
+	assert_null(config->screenshot);
+	assert_false(config->sdl || config->headless || config->vnc.given || config->no_reboot ||
+		     config->exit_port || config->debug || config->help);
+	assert_int_equal(config->resolution.width, 0);
+	assert_int_equal(config->vidmode, 0);
+	assert_int_equal(config->timeout_seconds, 0);
+}
+
+static void config_default_cpus_are_those_that_may_be_used(void **state)
+{
+	cpu_set_t all, one;
+
+	(void)state;
+	assert_int_equal(sched_getaffinity(0, sizeof(all), &all), 0);
+	CPU_ZERO(&one);
+	for (size_t i = 0; i < CPU_SETSIZE && !CPU_COUNT(&one); i++) {
+		if (CPU_ISSET(i, &all))
+			CPU_SET(i, &one);
+	}
+	assert_int_equal(sched_setaffinity(0, sizeof(one), &one), 0);
+	assert_int_equal(parse(0, NULL)->cpus, 1);
+	assert_int_equal(sched_setaffinity(0, sizeof(all), &all), 0);
+	assert_int_equal(parse(WORDS("--cpus=255"))->cpus, 255);
+}
+
+static void config_memory_is_taken_as_asked(void **state)
+{
+	(void)state;
+	assert_int_equal(parse(WORDS("-m4"))->memory_bytes, MIB(4));
+	assert_int_equal(parse(WORDS("-m", "4097K"))->memory_bytes, KIB(4096)); /* whole pages */
+	assert_int_equal(parse(WORDS("--mem=1T"))->memory_bytes, GIB(1024));
+	assert_begins(complaint(WORDS("-m3")), "--mem 3: out of range");
+	assert_begins(complaint(WORDS("-m", "0x10T")), "--mem 0x10T: out of range");
+	assert_begins(complaint(WORDS("-c", "256")), "--cpus 256: out of range");
+}
+
+static void config_kernel_is_option_or_operand(void **state)
+{
+	(void)state;
+	assert_string_equal(parse(WORDS("vmlinuz"))->kernel, "vmlinuz");
+	assert_string_equal(parse(WORDS("-k", "vmlinuz", "-i", "initrd"))->kernel, "vmlinuz");
+	assert_string_equal(parse(WORDS("-i", "initrd", "vmlinuz"))->initrd, "initrd");
+	assert_begins(complaint(WORDS("-k", "one", "two")), "two: there is a kernel already");
+	assert_begins(complaint(WORDS("-i", "initrd")), "--initrd initrd: there is no kernel");
+}
+
+static void config_displays_contradict_headless(void **state)
+{
+	(void)state;
+	assert_true(parse(WORDS("--sdl", "--vnc"))->vnc.given);
+	assert_string_equal(parse(WORDS("--vnc=127.0.0.1:1"))->vnc.value, "127.0.0.1:1");
+	assert_begins(complaint(WORDS("--headless", "--sdl")), "--headless: it contradicts --sdl");
+	assert_begins(complaint(WORDS("--vnc", "--headless")), "--headless: it contradicts --vnc");
+}
+
+static void config_resolution_is_two_numbers(void **state)
+{
+	static const char *const wrong[] = { "", "x", "1024", "1024x", "x768", "1024x768x",
+		"1024x768 ", " 1024x768", "1024 x768", "1024x 768", "+1024x768", "1024x+768",
+		"-1024x768", "1024X768", "0x400x768",
+		/* 1024 and 768 if 32 bits were all that is looked at. */
+		"4294968320x768", "1024x4294968064", "-4294966272x768",
+		"99999999999999999999x99999999999999999999" };
+	static const char *const impossible[] = { "319x200", "320x199", "0x0", "3848x2160",
+		"3840x2161", "1023x768", "99999x99999" };
+
+	(void)state;
+	assert_int_equal(parse(WORDS("--resolution", "1024x768"))->resolution.width, 1024);
+	assert_int_equal(parse(WORDS("--resolution", "1024x768"))->resolution.height, 768);
+	assert_int_equal(parse(WORDS("--resolution=2560x1600"))->resolution.height, 1600);
+	assert_non_null(strstr(complaint(WORDS("--resolution=3840x2160")), "does not fit into"));
+	assert_int_equal(parse(WORDS("--resolution=320x200"))->resolution.height, 200);
+	for (size_t i = 0; i < array_size(wrong); i++)
+		assert_non_null(strstr(complaint(WORDS("--resolution", (char *)wrong[i])),
+			": not a size (write for example 1024x768)"));
+	for (size_t i = 0; i < array_size(impossible); i++)
+		assert_non_null(strstr(complaint(WORDS("--resolution", (char *)impossible[i])),
+			": not possible (write 320x200 to 3840x2160"));
+	assert_begins(complaint(WORDS("--resolution=640x480", "--vidmode=0x118")),
+		"--vidmode: it contradicts --resolution");
+	assert_int_equal(parse(WORDS("--vidmode", "792"))->vidmode, 0x118);
+}
+
+static void config_names_are_fit_for_files(void **state)
+{
+	static const char *const wrong[] = { "", ".", "..", ".hidden", "-x", "a/b", "a b", "a\nb",
+		"\xc3\xbc", "12345678901234567890123456789012345678901234567890123456789012345" };
+	static const char *const right[] = { "a", "Guest-1.test_2", "0",
+		"1234567890123456789012345678901234567890123456789012345678901234" };
+
+	(void)state;
+	for (size_t i = 0; i < array_size(wrong); i++)
+		assert_begins(complaint(WORDS("--name", (char *)wrong[i])), "--name ");
+	for (size_t i = 0; i < array_size(right); i++)
+		assert_string_equal(parse(WORDS("--name", (char *)right[i]))->name, right[i]);
+}
+
+static void config_help_wins_over_contradictions(void **state)
+{
+	(void)state;
+	assert_true(parse(WORDS("--headless", "--sdl", "--help"))->help);
+	assert_true(parse(WORDS("-h"))->help);
+	assert_true(parse(WORDS("--version"))->version);
+}
+
+/* The rules that the generated texts rely on: unique names, groups in one piece, ranges that make
+ * sense. */
+static void config_table_is_well_formed(void **state)
+{
+	const struct option_spec *specs = config_options.specs;
+
+	(void)state;
+	for (size_t i = 0; specs[i].name; i++) {
+		bool flag = specs[i].type == OPTION_FLAG;
+
+		assert_non_null(specs[i].group);
+		assert_non_null(specs[i].help);
+		assert_int_equal(specs[i].help[strlen(specs[i].help) - 1], '.');
+		assert_null(strchr(specs[i].help, '\n'));
+		assert_int_equal(flag, specs[i].metavar == NULL);
+		assert_true(specs[i].field < sizeof(struct config));
+		if (specs[i].type == OPTION_NUMBER || specs[i].type == OPTION_SIZE)
+			assert_true(specs[i].min < specs[i].max);
+		if (specs[i].type == OPTION_NUMBER)
+			assert_true(specs[i].max <= UINT32_MAX);
+		for (size_t j = 0; j < i; j++) {
+			assert_string_not_equal(specs[i].name, specs[j].name);
+			assert_true(
+				!specs[i].short_name || specs[i].short_name != specs[j].short_name);
+			assert_true(specs[i].field != specs[j].field);
+			if (!strcmp(specs[i].group, specs[j].group))
+				assert_string_equal(specs[i - 1].group, specs[i].group);
+		}
+	}
+}
+
+static void privileges_wrong_names_are_refused(void **state)
+{
+	struct error err;
+
+	(void)state;
+	assert_int_equal(privileges_check("no-such-user-here", NULL, &err), -EINVAL);
+	assert_begins(err.text, "--user no-such-user-here: there is no such user");
+	assert_int_equal(privileges_check(NULL, "/no/such/folder", &err), -EINVAL);
+	assert_begins(err.text, "--chroot /no/such/folder: No such file or directory");
+	assert_int_equal(privileges_check(NULL, "/proc/self/status", &err), -EINVAL);
+	assert_begins(err.text, "--chroot /proc/self/status: it is not a folder");
+	assert_int_equal(prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0), 0);
+	assert_int_equal(privileges_check(NULL, NULL, &err), 0);
+	assert_int_equal(prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0), 0);
+}
+
+static void privileges_need_root(void **state)
+{
+	struct error err;
+
+	(void)state;
+	if (!geteuid())
+		skip();
+	assert_int_equal(privileges_check("root", NULL, &err), -EINVAL);
+	assert_begins(err.text, "--user: only root may do that");
+	assert_int_equal(privileges_check(NULL, "/", &err), -EINVAL);
+	assert_begins(err.text, "--chroot: only root may do that");
+}
+
+/* 0 if all is gone that root has; else the number of what is not. */
+static int become_nobody(void)
+{
+	struct error err;
+	uid_t real, effective, saved;
+
+	if (privileges_check("nobody", "/usr", &err) || privileges_drop("nobody", "/usr", &err))
+		return 1;
+	if (getresuid(&real, &effective, &saved) || !real || !effective || !saved)
+		return 2;
+	if (!setuid(0) || !setgid(0) || !getgid())
+		return 3;
+	if (access("/bin", F_OK) || !access("/usr", F_OK))
+		return 4;
+	return prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1 ? 0 : 5;
+}
+
+static void privileges_dropped_do_not_come_back(void **state)
+{
+	int status;
+	pid_t child;
+
+	(void)state;
+	if (geteuid())
+		skip();
+	child = fork();
+	if (!child)
+		_exit(become_nobody());
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(status, 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(config_defaults_suit_the_host),
+		cmocka_unit_test(config_default_cpus_are_those_that_may_be_used),
+		cmocka_unit_test(config_memory_is_taken_as_asked),
+		cmocka_unit_test(config_kernel_is_option_or_operand),
+		cmocka_unit_test(config_displays_contradict_headless),
+		cmocka_unit_test(config_resolution_is_two_numbers),
+		cmocka_unit_test(config_names_are_fit_for_files),
+		cmocka_unit_test(config_help_wins_over_contradictions),
+		cmocka_unit_test(config_table_is_well_formed),
+		cmocka_unit_test(privileges_wrong_names_are_refused),
+		cmocka_unit_test(privileges_need_root),
+		cmocka_unit_test(privileges_dropped_do_not_come_back),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
