@@ -10,13 +10,13 @@ import argparse
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 
+import installer_guest
 import installer_screen as screen
 from desktop import Desktop
 from hands import NotSeen, VncHand, WindowHand
@@ -34,29 +34,6 @@ def check(condition, text):
     if not condition:
         raise AssertionError(text)
     say(f"ok: {text}")
-
-
-def free_display():
-    """A VNC display number (port minus 5900) that nobody uses."""
-    for number in range(20, 90):
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", 5900 + number))
-                return number
-            except OSError:
-                continue
-    raise RuntimeError("no free VNC display")
-
-
-def guest_command(options, number):
-    """How the guest is started: vmgui, or QEMU as a stand-in to try the test itself."""
-    guest = ["-m", "1G", "-initrd" if options.qemu else "-i", options.initrd]
-    if options.qemu:
-        accelerator = ["-accel", options.qemu, "-cpu", "host" if options.qemu == "kvm" else "max"]
-        display = ["-nodefaults", "-vga", "std", "-vnc", f"127.0.0.1:{number},share=ignore"]
-        return ["qemu-system-x86_64", *accelerator, *display, *guest, "-kernel", options.kernel, "-append", "vga=788 quiet"]
-    displays = [f"--vnc=127.0.0.1:{number}"] + ([] if options.without_sdl else ["--sdl"])
-    return [options.vmgui, "run", "-k", options.kernel, *guest, "-c", "1", "-p", "vga=788 quiet", *displays]
 
 
 def try_keyboard(hand):
@@ -104,14 +81,17 @@ def same_picture(hand, reference, artefacts):
 
 
 def run(options, stack):
-    number = free_display()
+    number = installer_guest.free_display()
     artefacts = options.artefacts
 
     sdl_desktop = None
     if not options.without_sdl:
         sdl_desktop = stack.enter_context(Desktop())
     log = os.path.join(artefacts, "guest.log")
-    command = guest_command(options, number)
+    if options.qemu:
+        command = installer_guest.qemu_command(number, options.qemu)
+    else:
+        command = installer_guest.vmgui_command(options.vmgui, number, ["--sdl"] if sdl_desktop else [])
     say("start: " + " ".join(command))
     started = time.monotonic()
     if sdl_desktop:
@@ -123,15 +103,7 @@ def run(options, stack):
 
     client = stack.enter_context(RfbClient(port=5900 + number, timeout=60))
     bare = VncHand(client)
-    # Before the page stands nothing but the pictures is looked at, and only when something changed: the lab is slow.
-    while True:
-        changed = client.poll(1)
-        if guest.poll() is not None:
-            raise AssertionError(f"the guest's program ended with status {guest.returncode}")
-        if changed and screen.is_language_page(client.image()):
-            break
-        if time.monotonic() - started > options.boot_seconds:
-            raise AssertionError(f"no language page within {options.boot_seconds} s")
+    installer_guest.wait_for_language_page(client, guest, options.boot_seconds)
     check(True, f"the language page stands {time.monotonic() - started:.1f} s after the start")
     bare.settle().save(os.path.join(artefacts, "language-vnc.png"))
 
@@ -180,12 +152,9 @@ def run(options, stack):
 
 
 def main():
-    images = "/usr/lib/debian-installer/images/12/amd64/gtk/debian-installer/amd64"
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--vmgui", help="the program under test")
     parser.add_argument("--qemu", metavar="ACCEL", help="try the test itself with QEMU (tcg or kvm)")
-    parser.add_argument("--kernel", default=f"{images}/linux")
-    parser.add_argument("--initrd", default=f"{images}/initrd.gz")
     parser.add_argument("--artefacts", default=".", help="folder for pictures and logs")
     parser.add_argument("--without-sdl", action="store_true")
     parser.add_argument("--boot-seconds", type=int, default=420, help="give up after that long without the language page")
@@ -194,10 +163,10 @@ def main():
         parser.error("one of --vmgui and --qemu is needed")
     if options.qemu:
         options.without_sdl = True
-    for path in (options.kernel, options.initrd):
-        if not os.path.exists(path):
-            print(f"skipped: {path} is missing (package debian-installer-12-netboot-amd64)")
-            return 77
+    missing = installer_guest.missing_images()
+    if missing:
+        print(f"skipped: {missing}")
+        return 77
     os.makedirs(options.artefacts, exist_ok=True)
     try:
         with contextlib.ExitStack() as stack:
