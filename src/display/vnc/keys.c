@@ -13,13 +13,21 @@
 
 #define XKB_EVDEV_OFFSET 8 /* X keycode = evdev code + 8 */
 
+/* What a client may hold: AltGr and the right Alt are one key in the guest. */
 enum {
-	SHIFT_LEFT,
-	SHIFT_RIGHT,
-	ALTGR,
-	MODIFIERS,
+	HELD_SHIFT_LEFT,
+	HELD_SHIFT_RIGHT,
+	HELD_ALTGR,
+	HELD_ALT_RIGHT,
 };
-static const uint16_t modifier_codes[MODIFIERS] = { KEY_LEFTSHIFT, KEY_RIGHTSHIFT, KEY_RIGHTALT };
+enum {
+	GUEST_SHIFT_LEFT,
+	GUEST_SHIFT_RIGHT,
+	GUEST_ALT_RIGHT,
+	GUEST_MODIFIERS,
+};
+static const uint16_t modifier_codes[GUEST_MODIFIERS] = { KEY_LEFTSHIFT, KEY_RIGHTSHIFT,
+	KEY_RIGHTALT };
 
 enum shift_need {
 	SHIFT_ANY, /* the key means the same, or the client knows what it does */
@@ -46,21 +54,15 @@ static const struct {
 	uint32_t keysym;
 	uint16_t code;
 } fixed[] = {
-	{ XKB_KEY_Shift_L, KEY_LEFTSHIFT },
-	{ XKB_KEY_Shift_R, KEY_RIGHTSHIFT },
 	{ XKB_KEY_Control_L, KEY_LEFTCTRL },
 	{ XKB_KEY_Control_R, KEY_RIGHTCTRL },
 	{ XKB_KEY_Alt_L, KEY_LEFTALT },
-	{ XKB_KEY_Alt_R, KEY_RIGHTALT },
 	/* X gives Meta for Alt with Shift held. */
 	{ XKB_KEY_Meta_L, KEY_LEFTALT },
-	{ XKB_KEY_Meta_R, KEY_RIGHTALT },
 	{ XKB_KEY_Super_L, KEY_LEFTMETA },
 	{ XKB_KEY_Super_R, KEY_RIGHTMETA },
 	{ XKB_KEY_Hyper_L, KEY_LEFTMETA },
 	{ XKB_KEY_Hyper_R, KEY_RIGHTMETA },
-	{ XKB_KEY_ISO_Level3_Shift, KEY_RIGHTALT },
-	{ XKB_KEY_Mode_switch, KEY_RIGHTALT },
 	{ XKB_KEY_Caps_Lock, KEY_CAPSLOCK },
 	{ XKB_KEY_Shift_Lock, KEY_CAPSLOCK },
 	{ XKB_KEY_Num_Lock, KEY_NUMLOCK },
@@ -271,12 +273,15 @@ static int modifier_of(uint32_t keysym)
 {
 	switch (keysym) {
 	case XKB_KEY_Shift_L:
-		return SHIFT_LEFT;
+		return HELD_SHIFT_LEFT;
 	case XKB_KEY_Shift_R:
-		return SHIFT_RIGHT;
+		return HELD_SHIFT_RIGHT;
 	case XKB_KEY_ISO_Level3_Shift:
 	case XKB_KEY_Mode_switch:
-		return ALTGR;
+		return HELD_ALTGR;
+	case XKB_KEY_Alt_R:
+	case XKB_KEY_Meta_R:
+		return HELD_ALT_RIGHT;
 	default:
 		return -1;
 	}
@@ -286,17 +291,19 @@ static int modifier_of(uint32_t keysym)
  * holds. */
 static void set_modifiers(struct vnc_keyboard *keyboard, enum shift_need need, bool no_altgr)
 {
-	bool target[MODIFIERS];
+	const bool *held = keyboard->held;
+	bool target[GUEST_MODIFIERS] = {
+		[GUEST_SHIFT_LEFT] = held[HELD_SHIFT_LEFT],
+		[GUEST_SHIFT_RIGHT] = held[HELD_SHIFT_RIGHT],
+		[GUEST_ALT_RIGHT] = held[HELD_ALT_RIGHT] || (held[HELD_ALTGR] && !no_altgr),
+	};
 
-	memcpy(target, keyboard->held, sizeof(target));
 	if (need == SHIFT_UP)
-		target[SHIFT_LEFT] = target[SHIFT_RIGHT] = false;
-	else if (need == SHIFT_DOWN && !target[SHIFT_RIGHT])
-		target[SHIFT_LEFT] = true;
-	if (no_altgr)
-		target[ALTGR] = false;
+		target[GUEST_SHIFT_LEFT] = target[GUEST_SHIFT_RIGHT] = false;
+	else if (need == SHIFT_DOWN && !target[GUEST_SHIFT_RIGHT])
+		target[GUEST_SHIFT_LEFT] = true;
 	for (int down = 0; down < 2; down++) {
-		for (int i = 0; i < MODIFIERS; i++) {
+		for (int i = 0; i < GUEST_MODIFIERS; i++) {
 			if (target[i] == keyboard->guest[i] || target[i] != (bool)down)
 				continue;
 			keyboard->guest[i] = target[i];

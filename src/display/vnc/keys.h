@@ -32,8 +32,9 @@ struct vnc_keyboard {
 		bool printable;
 	} down[VNC_KEYBOARD_MAX_DOWN];
 	unsigned down_count;
-	/* Shift left and right, AltGr: held by the client; down in the guest. */
-	bool held[3], guest[3];
+	/* Both Shifts, AltGr and the right Alt as the client holds them; both Shifts and the right
+	 * Alt as they are in the guest. */
+	bool held[4], guest[3];
 };
 
 void vnc_keyboard_init(struct vnc_keyboard *keyboard, const struct vnc_keymap *keymap,
