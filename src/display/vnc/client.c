@@ -123,6 +123,8 @@ static void apply_size(struct vnc_client *client, rfbClientPtr rfb)
 		rfb->newFBSizePending = TRUE;
 		whole = sraRgnCreateRect(0, 0, screen->width, screen->height);
 		sraRgnOr(rfb->modifiedRegion, whole);
+		/* The new size is the answer to what was asked before. */
+		sraRgnMakeEmpty(rfb->requestedRegion);
 	} else {
 		whole = sraRgnCreateRect(0, 0, screen->width, screen->height);
 	}
