@@ -388,6 +388,7 @@ static void close_window(struct sdl_window *sdl)
 		set_grab(sdl, false);
 		view_destroy(&sdl->view);
 		SDL_Quit();
+		SDL_TLSCleanup(); /* of this thread, which SDL has not made */
 	}
 	x11_guard_enter(NULL);
 	x11_guard_remove();
@@ -441,11 +442,13 @@ static int sdl_init(struct display_backend *backend, const char *argument, struc
 	SDL_SetHint(SDL_HINT_VIDEO_ALLOW_SCREENSAVER, "1");
 	SDL_SetHint(SDL_HINT_VIDEO_X11_NET_WM_BYPASS_COMPOSITOR, "0");
 	SDL_SetHint(SDL_HINT_MOUSE_FOCUS_CLICKTHROUGH, "1");
-	if (SDL_InitSubSystem(SDL_INIT_VIDEO) < 0)
-		return error_set(err, ENODEV,
+	if (SDL_InitSubSystem(SDL_INIT_VIDEO) < 0) {
+		result = error_set(err, ENODEV,
 			"sdl: cannot open a window: %s (run vmgui in a desktop session, or use "
 			"--vnc or --headless)",
 			SDL_GetError());
+		goto quit;
+	}
 	if (!shows_something()) {
 		result = error_set(err, ENODEV,
 			"sdl: cannot open a window: there is no desktop session (run vmgui in one, "
@@ -466,6 +469,8 @@ static int sdl_init(struct display_backend *backend, const char *argument, struc
 		goto destroy_view;
 	}
 	if (sdl->host->router) {
+		/* The source's listener tells, too, but only after the first click, maybe. */
+		atomic_store(&sdl->capabilities, input_router_active(sdl->host->router));
 		sdl->source = input_source_create(sdl->host->router, "window", &listener);
 		if (!sdl->source) {
 			result = error_set(err, ENOMEM, "sdl: out of memory");
@@ -480,6 +485,7 @@ destroy_view:
 	view_destroy(&sdl->view);
 quit:
 	SDL_Quit();
+	SDL_TLSCleanup();
 	return result;
 }
 

@@ -476,6 +476,9 @@ static void *client_main(void *opaque)
 	rfb = shake_hands(client, fd, deadline);
 	if (rfb) {
 		log_debug("vnc", "%s: connected", client->name);
+		/* The source's listener tells, too, but the first click may be earlier. */
+		atomic_store(&client->capabilities,
+			server->host->router ? input_router_active(server->host->router) : 0);
 		if (server->host->router)
 			client->source =
 				input_source_create(server->host->router, client->name, &listener);
@@ -508,7 +511,6 @@ int vnc_clients_add(struct vnc_server *server, int fd)
 		client->finished = false;
 		client->fd = fd;
 		atomic_store(&client->leds, 0);
-		atomic_store(&client->capabilities, 0);
 		result = pthread_create(&client->thread, NULL, client_main, client);
 		if (result) {
 			client->fd = -1;
