@@ -354,6 +354,117 @@ static void pci_bad_bars_are_refused(void **state)
 	bar.kind = PCI_BAR_IO;
 	bar.size_bytes = 512;
 	assert_int_equal(pci_device_set_bar(&device, 0, &bar), -EINVAL);
+	bar.size_bytes = 16;
+	assert_int_equal(pci_device_set_bar(&device, 0, &bar), 0);
+	assert_int_equal(pci_device_set_bar(&device, 0, &bar), -EINVAL); /* it is set */
+}
+
+static void pci_bar_is_mapped_when_room_comes(void **state)
+{
+	struct machine *m = *state;
+	uint32_t value;
+
+	/* Two BARs swap their places while both decode: the first has no room until the second
+	 * goes. */
+	config_write(m, 1, 0x18, MMIO_BASE, 4);
+	assert_true(bus_read(m->mmio, MMIO_BASE, &value, 4));
+	assert_int_equal(value, 0xffffffff); /* video memory's still */
+	config_write(m, 1, 0x10, MMIO_BASE + MIB(1), 4);
+	assert_int_equal(m->vram->gpa, MMIO_BASE + MIB(1));
+	assert_true(bus_read(m->mmio, MMIO_BASE + 8, &value, 4));
+	assert_int_equal(value, 0xabcd0008);
+}
+
+static void pci_reset_undoes_what_two_devices_swapped(void **state)
+{
+	static const struct pci_ids ids = { .vendor = 1, .device = 2 };
+	struct machine *m = *state;
+	struct fake_memory *other_vram = fake_memory_create(MIB(1));
+	struct pci_device other;
+
+	pci_device_init(&other, "other", &ids, 0);
+	assert_int_equal(pci_device_set_bar(&other, 0,
+				 &(struct pci_bar){ .kind = PCI_BAR_MEMORY,
+					 .size_bytes = MIB(1),
+					 .memory = &other_vram->base }),
+		0);
+	assert_int_equal(pci_bus_attach(m->pci, &other, 2, NULL), 0);
+	assert_int_equal(other_vram->gpa, MMIO_BASE + MIB(2));
+	config_write(m, 1, 0x10, MMIO_BASE + MIB(8), 4);
+	config_write(m, 2, 0x10, MMIO_BASE, 4);
+	assert_int_equal(other_vram->gpa, MMIO_BASE);
+	/* The card is reset first, while the other one is still where it shall be. */
+	pci_device_reset(&m->card);
+	assert_int_equal(m->vram->gpa, 0);
+	pci_device_reset(&other);
+	assert_int_equal(m->vram->gpa, MMIO_BASE);
+	assert_int_equal(other_vram->gpa, MMIO_BASE + MIB(2));
+	pci_bus_detach(&other);
+	fake_memory_destroy(other_vram);
+}
+
+static void pci_bar_is_written_in_pieces(void **state)
+{
+	struct machine *m = *state;
+
+	config_write(m, 1, 4, 0, 2);
+	config_write(m, 1, 0x13, 0xc3, 1);
+	config_write(m, 1, 0x12, 0x20, 1);
+	config_write(m, 1, 0x10, 0xffff, 2); /* below the size: no bits there */
+	assert_int_equal(config_read(m, 1, 0x10, 4), 0xc3200008);
+	assert_int_equal(config_read(m, 1, 0x12, 2), 0xc320);
+	config_write(m, 1, 4, 2, 1);
+	assert_int_equal(m->vram->gpa, 0xc3200000);
+	config_write(m, 1, 0x12, 0xc110, 2);
+	assert_int_equal(m->vram->gpa, 0xc1100000);
+}
+
+static void pci_address_register_is_one_dword(void **state)
+{
+	struct machine *m = *state;
+	uint32_t value = 0xffffffff, byte = 1, address = 0x80000800;
+
+	bus_write(m->ports, 0xcf8, &value, 4);
+	bus_read(m->ports, 0xcf8, &value, 4);
+	assert_int_equal(value, 0x80fffffc);
+	/* How Linux probes for mechanism 1: a byte to its last port is none of the register's. */
+	bus_write(m->ports, 0xcf8, &address, 4);
+	bus_write(m->ports, 0xcfb, &byte, 1);
+	bus_write(m->ports, 0xcf8, &byte, 2);
+	bus_read(m->ports, 0xcf8, &value, 4);
+	assert_int_equal(value, address);
+	value = 0;
+	bus_read(m->ports, 0xcf8, &value, 2);
+	assert_int_equal(value, 0xffff);
+	/* A dword that runs over the end of the data ports is single bytes, and some of them data.
+	 */
+	value = 0;
+	bus_read(m->ports, 0xcfe, &value, 4);
+	assert_int_equal(value, 0xffff1111);
+}
+
+static void pci_detached_device_is_attached_again(void **state)
+{
+	struct machine *m = *state;
+	uint32_t value;
+
+	config_write(m, 1, 0x10, MMIO_BASE + MIB(16), 4);
+	config_write(m, 1, 0x20, 0xc800, 4);
+	config_write(m, 1, 0x3c, 0x55, 1);
+	pci_device_set_intx(&m->card, true);
+	pci_bus_detach(&m->card);
+	assert_int_equal(m->vram->gpa, 0);
+	assert_false(m->levels[11]);
+	assert_false(bus_read(m->ports, 0xc800, &value, 4));
+	assert_int_equal(config_read(m, 1, 0, 4), 0xffffffff);
+	pci_device_set_intx(&m->card, true); /* nobody's line any more */
+	assert_false(m->levels[11]);
+	assert_int_equal(pci_bus_attach(m->pci, &m->card, 4, NULL), 0);
+	assert_int_equal(config_read(m, 4, 0x10, 4), MMIO_BASE | 8);
+	assert_int_equal(config_read(m, 4, 0x20, 4), 0xc001);
+	assert_int_equal(config_read(m, 4, 0x3c, 1), 10); /* slot 4, pin A: line 0 */
+	assert_int_equal(config_read(m, 4, 6, 2) & 8, 0);
+	assert_int_equal(m->vram->gpa, MMIO_BASE);
 }
 
 int main(void)
@@ -374,6 +485,11 @@ int main(void)
 		TEST(pci_capabilities_form_a_list),
 		TEST(pci_reset_control_resets_on_a_rising_edge),
 		TEST(pci_bad_bars_are_refused),
+		TEST(pci_bar_is_mapped_when_room_comes),
+		TEST(pci_reset_undoes_what_two_devices_swapped),
+		TEST(pci_bar_is_written_in_pieces),
+		TEST(pci_address_register_is_one_dword),
+		TEST(pci_detached_device_is_attached_again),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
