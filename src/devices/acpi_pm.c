@@ -19,11 +19,14 @@ enum pm1_event {
 	PM1_BUS_MASTER = 1 << 4,
 	PM1_GLOBAL = 1 << 5,
 	PM1_POWER_BUTTON = 1 << 8,
+	PM1_RTC = 1 << 10,
 	PM1_WAKE = 1 << 15,
 };
 
 #define PM1_STATUS_BITS (PM1_TIMER | PM1_BUS_MASTER | PM1_GLOBAL | PM1_POWER_BUTTON | PM1_WAKE)
-#define PM1_ENABLE_BITS (PM1_TIMER | PM1_GLOBAL | PM1_POWER_BUTTON)
+/* RTC_EN keeps what is written though nothing sets RTC_STS here (the board does not sleep): Linux's
+ * RTC driver takes a bit that reads back as zero for an error. */
+#define PM1_ENABLE_BITS (PM1_TIMER | PM1_GLOBAL | PM1_POWER_BUTTON | PM1_RTC)
 
 enum pm1_control {
 	PM1_SCI_EN = 1 << 0,

@@ -164,7 +164,7 @@ static void acpi_pm_enable_takes_existing_bits_only(void **state)
 	struct chipset *c = *state;
 
 	out(c, ENABLE, 0xffff, 2);
-	assert_int_equal(in(c, ENABLE, 2), 0x0121);
+	assert_int_equal(in(c, ENABLE, 2), 0x0521);
 }
 
 static void acpi_pm_control_keeps_what_can_be_kept(void **state)
