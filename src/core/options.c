@@ -5,7 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MAX_WORD 64
+#define MAX_WORD   64
+#define SIZE_CHARS 24 /* of a 64-bit number and a unit */
 
 static size_t edit_distance(const char *a, const char *b)
 {
@@ -123,12 +124,25 @@ static int set_number(
 	return 0;
 }
 
+/* In the largest unit that leaves a whole number: "4M", "1T". */
+static const char *format_size(uint64_t bytes, char text[SIZE_CHARS])
+{
+	static const char units[] = "KMGT";
+	unsigned unit = 0;
+
+	for (bytes >>= 10; bytes && !(bytes & 1023) && unit < 3; bytes >>= 10)
+		unit++;
+	snprintf(text, SIZE_CHARS, "%llu%c", (unsigned long long)bytes, units[unit]);
+	return text;
+}
+
 static int set_size(
 	const struct option_spec *spec, const char *value, void *field, struct error *err)
 {
 	static const char units[] = "KMGT";
 	uint64_t number;
 	const char *end, *unit;
+	char least[SIZE_CHARS], most[SIZE_CHARS];
 	unsigned shift = 20;
 
 	if (!parse_number(value, &number, &end))
@@ -141,10 +155,9 @@ static int set_size(
 	}
 	if (number > UINT64_MAX >> shift || number << shift < spec->min ||
 		number << shift > spec->max)
-		return error_set(err, EINVAL,
-			"--%s %s: out of range (write a size from %lluM to %lluM)", spec->name,
-			value, (unsigned long long)(spec->min >> 20),
-			(unsigned long long)(spec->max >> 20));
+		return error_set(err, EINVAL, "--%s %s: out of range (write a size from %s to %s)",
+			spec->name, value, format_size(spec->min, least),
+			format_size(spec->max, most));
 	*(uint64_t *)field = number << shift;
 	return 0;
 
