@@ -26,7 +26,8 @@ int privileges_check(const char *user, const char *root, struct error *err)
 	if (user && !look_up(user, err))
 		return -EINVAL;
 	if (root && stat(root, &status))
-		return error_set(err, EINVAL, "--chroot %s: %s", root, strerror(errno));
+		return error_set(err, EINVAL, "--chroot %s: %s (name a folder that is there)", root,
+			strerror(errno));
 	if (root && !S_ISDIR(status.st_mode))
 		return error_set(err, EINVAL, "--chroot %s: it is not a folder", root);
 	if ((user || root) && geteuid())
