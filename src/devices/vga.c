@@ -471,6 +471,11 @@ struct display_source *vga_get_source(struct vga *vga)
 	return &vga->source;
 }
 
+const uint8_t *vga_edid(const struct vga *vga)
+{
+	return vga->edid;
+}
+
 uint64_t vga_framebuffer_gpa(const struct vga *vga)
 {
 	return vga->pci.mapped[0];
