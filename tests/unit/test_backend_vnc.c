@@ -39,9 +39,12 @@ static void keep_library(void)
 }
 #endif
 
+/* Tests of several builds run side by side: each begins somewhere else, so that two of them do not
+ * find the same one at the same time. */
 static uint16_t free_port(void)
 {
-	for (uint16_t port = FIRST_PORT + 40; port < FIRST_PORT + 90; port++) {
+	for (unsigned i = 0; i < 50; i++) {
+		uint16_t port = (uint16_t)(FIRST_PORT + 40 + ((unsigned)getpid() + i) % 50);
 		const struct sockaddr_in address = { .sin_family = AF_INET,
 			.sin_port = htons(port),
 			.sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
