@@ -1,9 +1,9 @@
 /* A PS/2 mouse: standard, IntelliMouse or IntelliMouse Explorer.
  *
  * Specifications: IBM PS/2 Hardware Interface Technical Reference, "Mouse" (commands E6h to FFh,
- *the three-byte packet); Microsoft's IntelliMouse and IntelliMouse Explorer extensions, switched on
- *by the sample rates 200, 100, 80 and 200, 200, 80; the Explorer 4.0's sideways wheel as Linux's
- *psmouse reads it.
+ * the three-byte packet); Microsoft's IntelliMouse and IntelliMouse Explorer extensions, switched
+ *on by the sample rates 200, 100, 80 and 200, 200, 80; the Explorer 4.0's sideways wheel as Linux's
+ * psmouse reads it.
  *
  *	byte 0   bit 0 left, 1 right, 2 middle, 3 always one, 4 and 5 signs of x and y
  *	byte 1, 2   x to the right, y up: low eight of nine bits; we never send more than 255
@@ -11,7 +11,8 @@
  *	         fourth and fifth button; or 40h and six bits of sideways wheel, left positive
  *
  * Motion waits here and not in the queue: at most a few packets stand there, so a slow guest gets
- *one long stroke and not an old story. Threads: see ps2_mouse.h. */
+ * one long stroke and not an old story. Only a change of buttons ends a stroke, and a long way back
+ * (turns_back). Threads: see ps2_mouse.h. */
 #include "devices/ps2_mouse.h"
 
 #include <errno.h>
@@ -87,25 +88,41 @@ static void answer_byte(struct ps2_mouse *mouse, uint8_t byte)
 
 static uint8_t current_buttons(const struct ps2_mouse *mouse)
 {
-	return mouse->state_count ? mouse->states[mouse->state_count - 1] : mouse->sent_buttons;
+	return mouse->stroke_count ? mouse->strokes[mouse->stroke_count - 1].buttons
+				   : mouse->sent_buttons;
 }
 
 static bool has_report(const struct ps2_mouse *mouse)
 {
-	return mouse->dx || mouse->dy || mouse->state_count ||
-	       (mouse->id != ID_STANDARD && mouse->wheel) ||
+	return mouse->stroke_count || (mouse->id != ID_STANDARD && mouse->wheel) ||
 	       (mouse->id == ID_EXPLORER && mouse->hwheel);
+}
+
+static void remove_stroke(struct ps2_mouse *mouse, unsigned index)
+{
+	mouse->stroke_count--;
+	memmove(mouse->strokes + index, mouse->strokes + index + 1,
+		(mouse->stroke_count - index) * sizeof(mouse->strokes[0]));
 }
 
 /* Takes a packet's worth of what waits; returns its length. */
 static unsigned make_packet(struct ps2_mouse *mouse, uint8_t packet[PACKET_MAX])
 {
-	if (mouse->state_count) {
-		mouse->sent_buttons = mouse->states[0];
-		mouse->state_count--;
-		memmove(mouse->states, mouse->states + 1, mouse->state_count);
+	/* A packet with sideways steps has no place for the fourth and fifth button. */
+	bool sideways = mouse->hwheel && !mouse->wheel && !mouse->stroke_count;
+	int dx = 0, dy = 0;
+	if (mouse->remote)
+		mouse->sent_buttons = current_buttons(mouse);
+	if (mouse->stroke_count) {
+		struct ps2_mouse_stroke *stroke = &mouse->strokes[0];
+		dx = take(&stroke->dx, 255);
+		dy = take(&stroke->dy, 255);
+		/* Buttons change where the motion ends, not on the way. */
+		if (!stroke->dx && !stroke->dy) {
+			mouse->sent_buttons = stroke->buttons;
+			remove_stroke(mouse, 0);
+		}
 	}
-	int dx = take(&mouse->dx, 255), dy = take(&mouse->dy, 255);
 	packet[0] = (uint8_t)((mouse->sent_buttons & 0x07) | 0x08 | (dx < 0 ? 0x10 : 0) |
 			      (dy < 0 ? 0x20 : 0));
 	packet[1] = (uint8_t)dx;
@@ -115,7 +132,7 @@ static unsigned make_packet(struct ps2_mouse *mouse, uint8_t packet[PACKET_MAX])
 		packet[3] = (uint8_t)take(&mouse->wheel, 127);
 		return 4;
 	case ID_EXPLORER:
-		if (mouse->hwheel && !mouse->wheel && !mouse->state_count)
+		if (sideways)
 			packet[3] = (uint8_t)(0x40 | (take(&mouse->hwheel, 31) & 0x3f));
 		else
 			packet[3] = (uint8_t)((take(&mouse->wheel, 7) & 0x0f) |
@@ -138,7 +155,12 @@ static void fill_queue(struct ps2_mouse *mouse)
 
 static void forget_motion(struct ps2_mouse *mouse)
 {
-	mouse->dx = mouse->dy = mouse->wheel = mouse->hwheel = 0;
+	for (unsigned i = mouse->stroke_count; i-- > 0;) {
+		mouse->strokes[i].dx = mouse->strokes[i].dy = 0;
+		if (!mouse->strokes[i].ends)
+			remove_stroke(mouse, i);
+	}
+	mouse->wheel = mouse->hwheel = 0;
 	mouse->wheel_rest = mouse->hwheel_rest = 0;
 }
 
@@ -146,7 +168,7 @@ static void forget_motion(struct ps2_mouse *mouse)
 static void forget_reports(struct ps2_mouse *mouse)
 {
 	mouse->sent_buttons = current_buttons(mouse);
-	mouse->state_count = 0;
+	mouse->stroke_count = 0;
 	forget_motion(mouse);
 	ps2_queue_clear(&mouse->packets);
 }
@@ -396,7 +418,47 @@ static int scaled(const struct ps2_mouse *mouse, int counts)
 
 bool ps2_mouse_has_room(const struct ps2_mouse *mouse)
 {
-	return mouse->state_count < PS2_MOUSE_BUTTON_STATES;
+	return mouse->stroke_count < PS2_MOUSE_BUTTON_STATES;
+}
+
+/* Whether motion back and forth is more than a packet holds. A guest's pointer that stops at an
+ * edge of its screen on the way forth ends elsewhere than after the sum of both; senders rely on it
+ * to find out where the pointer is. */
+static bool turns_back(int before, int now)
+{
+	return ((before > 0 && now < 0) || (before < 0 && now > 0)) &&
+	       (before > 255 || before < -255 || now > 255 || now < -255);
+}
+
+/* The stroke that takes more motion. There is always one. */
+static struct ps2_mouse_stroke *open_stroke(struct ps2_mouse *mouse, int dx, int dy)
+{
+	struct ps2_mouse_stroke *stroke = &mouse->strokes[mouse->stroke_count];
+	if (mouse->stroke_count) {
+		struct ps2_mouse_stroke *last = stroke - 1;
+		/* Remote mode shows the sum and the state at the time of asking. */
+		if (mouse->remote || mouse->stroke_count == array_size(mouse->strokes) ||
+			(!last->ends && !turns_back(last->dx, dx) && !turns_back(last->dy, dy)))
+			return last;
+	}
+	*stroke = (struct ps2_mouse_stroke){ .buttons = current_buttons(mouse) };
+	mouse->stroke_count++;
+	return stroke;
+}
+
+static void add_stroke(struct ps2_mouse *mouse, int dx, int dy, bool buttons_changed)
+{
+	if (!dx && !dy && !buttons_changed)
+		return;
+	struct ps2_mouse_stroke *stroke = open_stroke(mouse, dx, dy);
+	stroke->dx = clamp(stroke->dx + dx, MOTION_MAX);
+	stroke->dy = clamp(stroke->dy + dy, MOTION_MAX);
+	if (buttons_changed) {
+		stroke->buttons = (uint8_t)mouse->new_buttons;
+		stroke->ends = true;
+	} else if (!stroke->ends && !stroke->dx && !stroke->dy) {
+		mouse->stroke_count--; /* there and back again */
+	}
 }
 
 int ps2_mouse_sync(struct ps2_mouse *mouse)
@@ -404,8 +466,8 @@ int ps2_mouse_sync(struct ps2_mouse *mouse)
 	bool buttons_changed = mouse->new_buttons != current_buttons(mouse);
 	if (buttons_changed && mouse->reporting && !ps2_mouse_has_room(mouse))
 		return -EAGAIN;
-	mouse->dx = clamp(mouse->dx + scaled(mouse, mouse->new_dx), MOTION_MAX);
-	mouse->dy = clamp(mouse->dy + scaled(mouse, mouse->new_dy), MOTION_MAX);
+	add_stroke(
+		mouse, scaled(mouse, mouse->new_dx), scaled(mouse, mouse->new_dy), buttons_changed);
 	mouse->wheel =
 		clamp(mouse->wheel + wheel_steps(&mouse->wheel_rest, mouse->new_wheel), MOTION_MAX);
 	mouse->hwheel = clamp(
@@ -413,15 +475,9 @@ int ps2_mouse_sync(struct ps2_mouse *mouse)
 	mouse->new_dx = mouse->new_dy = mouse->new_wheel = mouse->new_hwheel = 0;
 	if (!mouse->reporting && !mouse->remote) {
 		mouse->sent_buttons = (uint8_t)mouse->new_buttons;
-		mouse->state_count = 0;
+		mouse->stroke_count = 0;
 		forget_motion(mouse);
 		return 0;
-	}
-	if (buttons_changed) {
-		/* Remote mode shows the state at the time of asking only. */
-		if (mouse->remote)
-			mouse->state_count = 0;
-		mouse->states[mouse->state_count++] = (uint8_t)mouse->new_buttons;
 	}
 	if (mouse->id == ID_STANDARD)
 		mouse->wheel = mouse->hwheel = 0;

@@ -9,6 +9,13 @@
 
 #define PS2_MOUSE_BUTTON_STATES 16u
 
+/* A motion, and the buttons from its end on. */
+struct ps2_mouse_stroke {
+	int dx, dy;
+	uint8_t buttons;
+	bool ends; /* with a change of buttons: later motion must not join it */
+};
+
 struct ps2_mouse {
 	struct ps2_queue answers, packets;
 	uint8_t last_sent[8]; /* for the resend command: the last sequence */
@@ -24,12 +31,12 @@ struct ps2_mouse {
 	/* What came since the last sync, in PS/2's directions. */
 	int new_dx, new_dy, new_wheel, new_hwheel;
 	unsigned new_buttons;
-	/* What waits for packets: motion, whole wheel steps, and each state of the buttons in turn.
-	 */
-	int dx, dy, wheel, hwheel;
+	/* What waits for packets: whole wheel steps, and strokes in turn. There is always room for
+	 * one stroke of motion behind those that end with a button. */
+	int wheel, hwheel;
 	int wheel_rest, hwheel_rest; /* 120ths of a step */
-	uint8_t states[PS2_MOUSE_BUTTON_STATES];
-	unsigned state_count;
+	struct ps2_mouse_stroke strokes[PS2_MOUSE_BUTTON_STATES + 1];
+	unsigned stroke_count;
 	uint8_t sent_buttons;
 
 	void (*enabled_changed)(void *opaque); /* immutable, like the next */

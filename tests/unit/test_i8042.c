@@ -702,6 +702,67 @@ static void mouse_slow_guest_gets_one_stroke_and_every_click(void **state)
 	assert_in_range(packets, 8, 14);
 }
 
+/* Adds up packets up to a change of buttons, or to the last one; returns the buttons then. */
+static unsigned walk(struct fixture *f, unsigned buttons, int *x, int *y)
+{
+	while (status(f) & 1) {
+		uint8_t first = from(f, true);
+		*x += from(f, true) - (first & 0x10 ? 256 : 0);
+		*y -= from(f, true) - (first & 0x20 ? 256 : 0);
+		if ((first & 7u) != buttons)
+			return first & 7u;
+	}
+	return buttons;
+}
+
+static void mouse_button_comes_where_the_motion_ends(void **state)
+{
+	struct fixture *f = *state;
+	int x = 0, y = 0;
+	enable_mouse(f);
+	move(f, 1000, -700);
+	button(f, BTN_LEFT, true);
+	move(f, -20, 900);
+	button(f, BTN_LEFT, false);
+	move(f, 5, 5);
+	assert_int_equal(walk(f, 0, &x, &y), 1);
+	assert_int_equal(x, 1000);
+	assert_int_equal(y, -700);
+	assert_int_equal(walk(f, 1, &x, &y), 0);
+	assert_int_equal(x, 980);
+	assert_int_equal(y, 200);
+	assert_int_equal(walk(f, 0, &x, &y), 0);
+	assert_int_equal(x, 985);
+	assert_int_equal(y, 205);
+}
+
+static void mouse_long_way_back_is_gone_in_full(void **state)
+{
+	struct fixture *f = *state;
+	int least = 0, x = 0;
+	enable_mouse(f);
+	move(f, -3000, 0);
+	move(f, 400, 0);
+	move(f, 100, 0);
+	while (status(f) & 1) {
+		uint8_t first = from(f, true);
+		x += from(f, true) - (first & 0x10 ? 256 : 0);
+		assert_int_equal(from(f, true), 0);
+		least = x < least ? x : least;
+	}
+	assert_int_equal(least, -3000);
+	assert_int_equal(x, -2500);
+	/* A short one is not worth it. */
+	move(f, 800, 0);
+	move(f, 100, 0);
+	move(f, -50, 0);
+	for (x = 0; status(f) & 1; assert_int_equal(from(f, true), 0)) {
+		assert_int_equal(from(f, true), 8);
+		x += from(f, true);
+	}
+	assert_int_equal(x, 850);
+}
+
 static void mouse_clicks_without_end_are_held_back(void **state)
 {
 	struct fixture *f = *state;
@@ -985,6 +1046,8 @@ int main(void)
 		TEST(mouse_long_strokes_are_split),
 		TEST(mouse_motion_waits_for_sync),
 		TEST(mouse_slow_guest_gets_one_stroke_and_every_click),
+		TEST(mouse_button_comes_where_the_motion_ends),
+		TEST(mouse_long_way_back_is_gone_in_full),
 		TEST(mouse_clicks_without_end_are_held_back),
 		TEST(mouse_intellimouse_wheel),
 		TEST(mouse_explorer_buttons_and_both_wheels),
