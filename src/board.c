@@ -75,8 +75,24 @@ static int add(struct board *board, struct device *device, struct error *err)
 	return ret;
 }
 
+static void reset_pci(struct device *device)
+{
+	pci_bus_reset(container_of(device, struct board, pci_device)->pci);
+}
+
+/* The bus itself outlives the devices on it. */
+static void destroy_pci_device(struct device *device)
+{
+	device_fini(device);
+}
+
 static int create_pci(struct board *board, struct error *err)
 {
+	static const struct device_ops ops = {
+		.name = "pci",
+		.reset = reset_pci,
+		.destroy = destroy_pci_device,
+	};
 	struct pci_bus_config config = {
 		.ports = board->machine.ports,
 		.mmio = board->machine.mmio,
@@ -87,10 +103,15 @@ static int create_pci(struct board *board, struct error *err)
 		.request_reset = machine_request_reset,
 		.opaque = &board->machine,
 	};
+	int ret;
 
 	for (unsigned i = 0; i < 4; i++)
 		config.intx[i] = irqchip_line(board->machine.chip, pci_irqs[i]);
-	return pci_bus_create(&config, &board->pci, err);
+	ret = pci_bus_create(&config, &board->pci, err);
+	if (ret)
+		return ret;
+	device_init(&board->pci_device, &ops);
+	return add(board, &board->pci_device, err);
 }
 
 static int create_vga(struct board *board, struct error *err)

@@ -23,6 +23,7 @@ struct board {
 	struct machine machine;
 	struct timer_queue *timers;
 	struct pci_bus *pci;
+	struct device pci_device; /* passes the machine's resets on to the bus */
 	struct device_memory *vram;
 	struct vga *vga;
 	struct serial *serial[BOARD_SERIAL_PORTS]; /* COM1.. */
