@@ -1,0 +1,277 @@
+"""Runs vmgui with the test card, or another tiny guest, for the tests of this folder.
+
+A guest's serial console is a pseudo-terminal here, because vmgui gives it to stdin and stdout only if those are a terminal
+or there is no display. What the card says there is in assets/testcard/README.md. The environment names the program: VMGUI.
+"""
+
+import fcntl
+import os
+import pty
+import re
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import tty
+import unittest
+import zlib
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
+
+import rfb  # noqa: E402
+
+VMGUI = os.environ.get("VMGUI", "vmgui")
+# Sanitizers and busy machines are slow; nothing that passes waits as long.
+PATIENCE = int(os.environ.get("VMGUI_TEST_PATIENCE", "30"))
+SKIPPED = 77
+
+KVM_GET_API_VERSION = 0xAE00
+KVM_CREATE_VM = 0xAE01
+
+# The bits of red, green and blue that a mode of that depth can hold.
+DEPTH_MASKS = {
+    8: (0xFC, 0xFC, 0xFC),
+    15: (0xF8, 0xF8, 0xF8),
+    16: (0xF8, 0xFC, 0xF8),
+    24: (0xFF, 0xFF, 0xFF),
+    32: (0xFF, 0xFF, 0xFF),
+}
+
+
+def picture_sum(image, depth):
+    """The checksum that the card's `sum` gives for a screen that shows this image."""
+    data = bytearray(image.data)
+    for channel, mask in enumerate(DEPTH_MASKS[depth]):
+        if mask != 0xFF:
+            data[channel::3] = data[channel::3].translate(bytes(value & mask for value in range(256)))
+    return zlib.crc32(data)
+
+
+def why_no_kvm():
+    """What keeps this machine from running guests at all; None if nothing does."""
+    try:
+        kvm = os.open("/dev/kvm", os.O_RDWR | os.O_CLOEXEC)
+    except OSError as error:
+        return f"/dev/kvm: {error.strerror}"
+    try:
+        if fcntl.ioctl(kvm, KVM_GET_API_VERSION, 0) != 12:
+            return "/dev/kvm: not KVM's API version 12"
+        os.close(fcntl.ioctl(kvm, KVM_CREATE_VM, 0))
+        return None
+    except OSError as error:
+        return f"/dev/kvm: no virtual machine: {error.strerror}"
+    finally:
+        os.close(kvm)
+
+
+def free_display():
+    """A VNC display number whose port nobody listens on."""
+    for display in range(os.getpid() % 1000 + 100, 10000):
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", 5900 + display))
+                return display
+            except OSError:
+                continue
+    raise RuntimeError("no free port")
+
+
+def environment(folder):
+    """The tests' own: no desktop session, and caches and sockets in a folder that goes away."""
+    result = {key: value for key, value in os.environ.items() if key not in ("DISPLAY", "WAYLAND_DISPLAY")}
+    result.update(XDG_CACHE_HOME=folder, XDG_RUNTIME_DIR=folder)
+    return result
+
+
+class Guest:
+    """One vmgui process. Its serial lines arrive in a thread; everything else is the caller's."""
+
+    def __init__(self, *arguments, command=("testcard",), vnc=False):
+        self.folder = tempfile.TemporaryDirectory(prefix="vmgui-test-")
+        self.lines = []
+        self.position = 0
+        self.arrived = threading.Condition()
+        self.clients = []
+        line = [VMGUI, *command, *arguments]
+        self.port = None
+        if vnc:
+            display = free_display()
+            self.port = 5900 + display
+            line.append(f"--vnc=127.0.0.1:{display}")
+        else:
+            line.append("--headless")
+        self.errors = open(os.path.join(self.folder.name, "stderr"), "w+b")
+        self.console, terminal = pty.openpty()
+        tty.setraw(terminal)
+        self.started = time.monotonic()
+        # A session of its own, so that the terminal's signals are nobody else's.
+        self.process = subprocess.Popen(
+            line, stdin=terminal, stdout=terminal, stderr=self.errors, env=environment(self.folder.name),
+            cwd=self.folder.name, start_new_session=True,
+        )  # fmt: skip
+        os.close(terminal)
+        self.reader = threading.Thread(target=self._read, daemon=True)
+        self.reader.start()
+
+    def _read(self):
+        rest = b""
+        while True:
+            try:
+                data = os.read(self.console, 65536)
+            except OSError:
+                data = b""
+            with self.arrived:
+                if not data:
+                    self.lines.append(None)
+                    self.arrived.notify_all()
+                    return
+                *whole, rest = (rest + data).split(b"\n")
+                self.lines += [line.rstrip(b"\r").decode(errors="replace") for line in whole]
+                self.arrived.notify_all()
+
+    def close(self):
+        """Ends the guest, if it has not ended."""
+        if self.errors.closed:
+            return
+        for client in self.clients:
+            client.close()
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        self.reader.join(5)
+        os.close(self.console)
+        self.errors.close()
+        self.folder.cleanup()
+
+    def stderr(self):
+        """What vmgui has said so far."""
+        self.errors.flush()
+        with open(self.errors.name, "rb") as file:
+            return file.read().decode(errors="replace")
+
+    def story(self):
+        """For a failure's message."""
+        said = "\n".join("  " + str(line) for line in self.lines[-40:])
+        return f"status {self.process.poll()}; the serial port said:\n{said}\nvmgui said:\n{self.stderr()}"
+
+    def expect(self, pattern, timeout=PATIENCE):
+        """The match of the next line that fits, from the last one on that was expected."""
+        deadline = time.monotonic() + timeout
+        with self.arrived:
+            while True:
+                while self.position < len(self.lines):
+                    line = self.lines[self.position]
+                    if line is None:
+                        raise AssertionError(f"vmgui ended before /{pattern}/; {self.story()}")
+                    self.position += 1
+                    match = re.fullmatch(pattern, line)
+                    if match:
+                        return match
+                if not self.arrived.wait(deadline - time.monotonic()):
+                    raise AssertionError(f"no line /{pattern}/ in {timeout} s; {self.story()}")
+
+    def collect(self, pattern, until, timeout=PATIENCE):
+        """The matches of all lines that fit, up to the line that fits `until`."""
+        start = self.position
+        self.expect(until, timeout)
+        found = (re.fullmatch(pattern, line) for line in self.lines[start : self.position])
+        return [match for match in found if match]
+
+    def send(self, text):
+        """One command to the card."""
+        os.write(self.console, text.encode() + b"\n")
+
+    def ask(self, text, pattern):
+        """A command and the line that answers it."""
+        self.send(text)
+        return self.expect(pattern)
+
+    def ready(self):
+        """Waits until the card stands; returns the mode's name."""
+        return self.expect(r"card: ready (\S+)")[1]
+
+    def fence(self):
+        """All that was asked for before has happened when this returns."""
+        self.fences = getattr(self, "fences", 0) + 1
+        self.ask(f"echo fence{self.fences}", f"echo fence{self.fences}")
+
+    def sum(self):
+        """The card's checksum of its picture."""
+        return int(self.ask("sum", r"sum ([0-9a-f]{8})")[1], 16)
+
+    def wait(self, timeout=PATIENCE):
+        """vmgui's exit status."""
+        try:
+            return self.process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"vmgui still runs after {timeout} s; {self.story()}") from None
+
+    def terminate(self):
+        """As a service manager would."""
+        self.process.send_signal(signal.SIGTERM)
+
+    def client(self):
+        """A new VNC client."""
+        client = rfb.RfbClient(port=self.port)
+        self.clients.append(client)
+        return client
+
+    def cpu_seconds(self):
+        """Processor time that all of its threads have used."""
+        total = 0
+        for task in os.listdir(f"/proc/{self.process.pid}/task"):
+            with open(f"/proc/{self.process.pid}/task/{task}/schedstat", encoding="ascii") as file:
+                total += int(file.read().split()[0])
+        return total / 1e9
+
+
+class GuestTest(unittest.TestCase):
+    """A test case whose guests end with it."""
+
+    maxDiff = None
+
+    def guest(self, *arguments, **options):
+        guest = Guest(*arguments, **options)
+        self.addCleanup(guest.close)
+        return guest
+
+    def card(self, *arguments, **options):
+        """A test card that stands."""
+        guest = self.guest(*arguments, **options)
+        guest.ready()
+        return guest
+
+    def assert_shows(self, client, checksum, depth, timeout=PATIENCE):
+        """The client's picture becomes the one with that checksum."""
+        deadline = time.monotonic() + timeout
+        while picture_sum(client.image(), depth) != checksum:
+            if time.monotonic() > deadline:
+                client.refresh()
+                client.image().save("/tmp/vmgui-test-failed.png")
+                self.fail(
+                    f"the VNC picture ({client.width}x{client.height}) is not the guest's "
+                    "(see /tmp/vmgui-test-failed.png)"
+                )
+            client.poll(0.1)
+
+
+def run(*arguments, timeout=PATIENCE, folder=None):
+    """vmgui to its end, without a terminal: (status, stdout, stderr)."""
+    with tempfile.TemporaryDirectory(prefix="vmgui-test-") as own:
+        result = subprocess.run(
+            [VMGUI, *arguments], stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout, check=False,
+            env=environment(folder or own), cwd=own,
+        )  # fmt: skip
+    return result.returncode, result.stdout.decode(errors="replace"), result.stderr.decode(errors="replace")
+
+
+def main():
+    """Runs the calling file's tests; without KVM they are skipped."""
+    reason = why_no_kvm()
+    if reason:
+        print(f"skipped: {reason}")
+        sys.exit(SKIPPED)
+    unittest.main(module="__main__", verbosity=2)

@@ -1,0 +1,118 @@
+"""How a guest ends, starts again and idles: exit status, resets, power, timeout."""
+
+import time
+
+import guest
+
+RESETS = ("kbd", "port92", "cf9", "acpi", "triple")
+
+
+class Ending(guest.GuestTest):
+    def test_exit_port_gives_the_status(self):
+        for status in (0, 7, 255):
+            with self.subTest(status=status):
+                card = self.guest("--exit-port", "-p", f"testcard.run=exit,{status}")
+                card.ready()
+                self.assertEqual(card.wait(), status)
+
+    def test_exit_port_is_closed_unless_asked_for(self):
+        card = self.card("-p", "testcard.run=exit,7")
+        card.expect("error exit 7: no exit port")
+        card.fence()
+
+    def test_s5_ends_with_0(self):
+        card = self.card()
+        card.send("poweroff")
+        self.assertEqual(card.wait(), 0)
+
+    def test_sigterm_presses_the_power_button(self):
+        card = self.card()
+        card.terminate()
+        card.expect("power button")
+        self.assertEqual(card.wait(), 0)
+
+    def test_timeout_ends_with_4(self):
+        card = self.card("--timeout", "2")
+        self.assertEqual(card.wait(), 4)
+        self.assertGreaterEqual(time.monotonic() - card.started, 2)
+
+    def test_nothing_but_the_console_is_printed(self):
+        status, output, errors = guest.run("testcard", "--headless", "--exit-port", "-p", "testcard.run=exit,0")
+        self.assertEqual(status, 0)
+        self.assertEqual(errors, "")
+        self.assertTrue(all(line.startswith(("devices ", "card: ready ")) for line in output.splitlines()), output)
+
+
+class Reset(guest.GuestTest):
+    def test_each_kind_starts_the_guest_again_in_place(self):
+        card = self.card()
+        for kind in RESETS:
+            with self.subTest(kind=kind):
+                card.send(f"reset {kind}")
+                card.ready()
+                card.fence()
+        card.send("poweroff")
+        self.assertEqual(card.wait(), 0)
+
+    def test_many_resets_in_a_row(self):
+        card = self.card("-c", "2")
+        for _ in range(10):
+            card.send("reset kbd")
+            card.ready()
+        self.assertEqual(card.ask("smp", r"smp cpus (\d+) madt 2 missing 0 .*")[1], "2")
+
+    def test_everything_is_back_in_its_first_state(self):
+        card = self.guest(vnc=True)
+        name = card.ready()
+        client = card.client()
+        first = card.sum()
+        card.ask("mode 800 600 16", "mode 800x600x16")
+        card.ask("leds 5", "leds 5")
+        card.ask("fps 50", "fps 50")
+        card.send("reset port92")
+        self.assertEqual(card.ready(), name)
+        self.assertEqual(card.sum(), first)
+        self.assert_shows(client, first, 32)
+        client.press("a")
+        card.expect("key 30 down A")
+        card.expect("key 30 up A")
+
+    def test_no_reboot_ends_instead(self):
+        for kind in RESETS:
+            with self.subTest(kind=kind):
+                card = self.card("--no-reboot")
+                card.send(f"reset {kind}")
+                self.assertEqual(card.wait(), 3 if kind == "triple" else 0)
+
+    def test_a_crashed_guest_starts_again_or_ends_with_3(self):
+        card = self.card()
+        card.send("crash")
+        card.expect("exception 14 error 6 rip [0-9a-f]+ address 7fffdead0000")
+        card.ready()
+        card = self.card("--no-reboot")
+        card.send("crash")
+        self.assertEqual(card.wait(), 3)
+
+
+class Idle(guest.GuestTest):
+    SECONDS = 4
+
+    def assert_idles(self, card):
+        time.sleep(1)
+        before = card.cpu_seconds()
+        time.sleep(self.SECONDS)
+        self.assertLess((card.cpu_seconds() - before) / self.SECONDS, 0.005)
+
+    def test_a_guest_that_halts_costs_no_processor_time(self):
+        self.assert_idles(self.card())
+
+    def test_nor_does_one_whose_static_screen_somebody_watches(self):
+        card = self.card(vnc=True)
+        client = card.client()
+        client.refresh()
+        client.poll(0.5)
+        self.assert_idles(card)
+
+
+if __name__ == "__main__":
+    guest.main()
