@@ -32,7 +32,7 @@ class Ending(guest.GuestTest):
         self.assertEqual(card.wait(), 0)
 
     def test_timeout_ends_with_4(self):
-        card = self.card("--timeout", "2")
+        card = self.guest("--timeout", "2")
         self.assertEqual(card.wait(), 4)
         self.assertGreaterEqual(time.monotonic() - card.started, 2)
 

@@ -86,7 +86,7 @@ class Picture(guest.GuestTest):
     def test_a_guest_that_runs_out_of_time_leaves_a_screenshot(self):
         with tempfile.TemporaryDirectory() as folder:
             path = os.path.join(folder, "screen.png")
-            card = self.card("--screenshot", path, "--timeout", "2")
+            card = self.card("--screenshot", path, "--timeout", "6")
             self.assertEqual(card.wait(), 4)
             self.check(Image.load(path))
 

@@ -482,10 +482,6 @@ static void *client_main(void *opaque)
 		if (server->host->router)
 			client->source =
 				input_source_create(server->host->router, client->name, &listener);
-		/* The listener is told in a moment, but what comes now must not be lost. */
-		if (client->source)
-			atomic_store(
-				&client->capabilities, input_router_active(server->host->router));
 		vnc_keyboard_init(&client->keyboard, server->keymap, emit_key, client);
 		memset(&client->pointer, 0, sizeof(client->pointer));
 		serve(client, rfb, deadline);
