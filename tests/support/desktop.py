@@ -3,6 +3,7 @@
 Programs are started on it as on any desktop, so what a test sees and does is what a person at that desktop would.
 """
 
+import ctypes
 import os
 import struct
 import subprocess
@@ -100,6 +101,25 @@ class Desktop:
         if done.returncode:
             raise DesktopError(f"xwd: {done.stderr.decode(errors='replace').strip()}")
         return read_xwd(done.stdout)
+
+    def ask_to_close(self, window):
+        """What a window manager does when somebody clicks a window's cross (ICCCM, WM_DELETE_WINDOW)."""
+        xlib = ctypes.CDLL("libX11.so.6")
+        xlib.XOpenDisplay.restype = ctypes.c_void_p
+        xlib.XInternAtom.restype = ctypes.c_ulong
+        display = ctypes.c_void_p(xlib.XOpenDisplay(self.display.encode()))
+        if not display:
+            raise DesktopError("no connection to the X server")
+        atoms = [xlib.XInternAtom(display, name, 0) for name in (b"WM_PROTOCOLS", b"WM_DELETE_WINDOW")]
+        # An XClientMessageEvent (33) of format 32; an XEvent has 24 longs.
+        event = struct.pack("=i4xQi4xQQQi4x5q", 33, 0, 1, display.value, int(window), atoms[0], 32, atoms[1], 0, 0, 0, 0)
+        xlib.XSendEvent(display, ctypes.c_ulong(int(window)), 0, ctypes.c_long(0), event.ljust(24 * 8, b"\0"))
+        xlib.XCloseDisplay(display)
+
+    def kill_server(self):
+        """The X server goes away under its programs."""
+        self._server.terminate()
+        self._server.wait()
 
     def close(self):
         """Ends every program and the X server."""

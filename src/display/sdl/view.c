@@ -188,7 +188,7 @@ static void draw_all(struct sdl_view *view, const struct placement *place)
 
 	SDL_SetRenderDrawColor(view->renderer, 0, 0, 0, SDL_ALPHA_OPAQUE);
 	SDL_RenderClear(view->renderer);
-	if (!view->texture)
+	if (!view->texture || !view->width || !view->height)
 		return;
 	whole_pixels =
 		place->width % (int)view->width == 0 && place->height % (int)view->height == 0;
