@@ -255,9 +255,11 @@ static uint64_t ports_read(void *opaque, uint64_t offset, unsigned width)
 	if (offset - 4 + width > 4)
 		return UINT64_MAX;
 	device = selected(bus, &dword);
-	if (device)
-		value = get32(device->config, dword) >> (8 * (offset - 4));
-	return value;
+	if (!device)
+		return value;
+	if (device->config_reading)
+		device->config_reading(device, dword);
+	return get32(device->config, dword) >> (8 * (offset - 4));
 }
 
 static void ports_write(void *opaque, uint64_t offset, unsigned width, uint64_t value)

@@ -10,8 +10,9 @@
  *
  * Locks: the bus's mutex covers config space, BAR registers and INTx; taken inside. A BAR's
  * registers run under the lock that its region names. Order: pci bus, then nothing: no device
- * callback runs with it but config_changed. Source: PCI Local Bus Specification 3.0,
- * sections 3.2.2.3 (configuration mechanism 1), 6.1, 6.2.5 (BARs), 6.7 (capabilities). */
+ * callback runs with it but config_changed and config_reading. Source: PCI Local Bus
+ * Specification 3.0, sections 3.2.2.3 (configuration mechanism 1), 6.1, 6.2.5 (BARs), 6.7
+ * (capabilities). */
 #ifndef VMGUI_CORE_PCI_H
 #define VMGUI_CORE_PCI_H
 
@@ -91,6 +92,9 @@ struct pci_device {
 	struct pci_bus *bus;
 	/* After the guest wrote [offset, offset + width), with the bus's lock held; may be NULL. */
 	void (*config_changed)(struct pci_device *device, unsigned offset, unsigned width);
+	/* Before the guest reads the dword at offset, with the bus's lock held, to bring config up
+	 * to date; may be NULL. */
+	void (*config_reading)(struct pci_device *device, unsigned offset);
 	struct pci_msi *msi; /* pci_msi.h; NULL: the device has none */
 };
 

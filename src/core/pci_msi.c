@@ -8,6 +8,8 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "core/log.h"
+
 #define CAPABILITY_MSI  0x05
 #define CAPABILITY_MSIX 0x11
 
@@ -78,6 +80,9 @@ static void update_vector(struct pci_msi *msi, struct vector *vector)
 	} else if (active) {
 		vector->bound = controller->bind(controller->opaque, (unsigned)vector->gsi,
 					vector->fd, &message) == 0;
+		if (!vector->bound)
+			log_guest("pci", "%s: no interrupts by message 0x%llx: KVM refuses it",
+				msi->device->name, (unsigned long long)message.address);
 	} else if (vector->bound) {
 		controller->unbind(controller->opaque, (unsigned)vector->gsi, vector->fd);
 		vector->bound = false;
@@ -102,8 +107,18 @@ void pci_msi_config_changed(struct pci_msi *msi)
 	}
 	for (unsigned i = 0; i < msi->count; i++)
 		update_vector(msi, &msi->vectors[i]);
-	if (!msi->is_msix)
-		msi->device->config[msi->capability + MSI_PENDING] = is_pending(&msi->vectors[0]);
+	pthread_mutex_unlock(&msi->lock);
+}
+
+/* MSI's pending bit lies in config space: it is looked up when the guest does. */
+static void config_reading(struct pci_device *device, unsigned offset)
+{
+	struct pci_msi *msi = device->msi;
+
+	if (offset != msi->capability + MSI_PENDING)
+		return;
+	pthread_mutex_lock(&msi->lock);
+	device->config[offset] = is_pending(&msi->vectors[0]);
 	pthread_mutex_unlock(&msi->lock);
 }
 
@@ -194,6 +209,8 @@ static int create(struct pci_device *device, const struct msi_controller *contro
 	msi->capability = (unsigned)ret;
 	device->msi = msi;
 	device->config_changed = config_changed;
+	if (!is_msix)
+		device->config_reading = config_reading;
 	*out = msi;
 	return 0;
 
@@ -276,6 +293,7 @@ void pci_msi_destroy(struct pci_msi *msi)
 	if (msi->device->msi == msi) {
 		msi->device->msi = NULL;
 		msi->device->config_changed = NULL;
+		msi->device->config_reading = NULL;
 	}
 	pthread_mutex_destroy(&msi->lock);
 	free(msi);

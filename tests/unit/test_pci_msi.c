@@ -260,6 +260,26 @@ static void msi_enable_binds_the_message(void **state)
 	assert_int_equal(m->bound_fd[24], -1);
 }
 
+static void msi_masked_event_shows_in_the_pending_bit(void **state)
+{
+	struct machine *m = *state;
+	uint64_t one = 1;
+
+	config_write(m, m->capability + 16, 1, 4);
+	config_write(m, m->capability + 2, 1, 2);
+	assert_int_equal(config_read(m, m->capability + 20, 4), 0);
+	assert_int_equal(write(pci_msi_eventfd(m->msi, 0), &one, 8), 8);
+	assert_int_equal(config_read(m, m->capability + 20, 4), 1);
+	assert_int_equal(config_read(m, m->capability + 20, 1), 1);
+	/* Unmasked, it is the kernel's to deliver. */
+	config_write(m, m->capability + 16, 0, 4);
+	assert_int_equal(config_read(m, m->capability + 20, 4), 0);
+	pci_device_reset(&m->device);
+	pci_msi_reset(m->msi);
+	assert_int_equal(m->bound_fd[24], -1);
+	assert_int_equal(config_read(m, m->capability + 20, 4), 0);
+}
+
 static void msix_without_free_interrupts_fails_whole(void **state)
 {
 	struct machine *m = machine_create();
@@ -288,6 +308,8 @@ int main(void)
 		MSIX(msix_table_ignores_what_lies_outside),
 		MSIX(msix_reset_masks_and_drops_what_was_pending),
 		cmocka_unit_test_setup_teardown(msi_enable_binds_the_message, setup_msi, teardown),
+		cmocka_unit_test_setup_teardown(
+			msi_masked_event_shows_in_the_pending_bit, setup_msi, teardown),
 		cmocka_unit_test(msix_without_free_interrupts_fails_whole),
 	};
 
