@@ -117,11 +117,19 @@ static void create_texture(struct sdl_view *view)
 	view->stale = true;
 }
 
-/* As large as the picture, or as the screen has room for. */
-static void resize_window(struct sdl_view *view)
+static int clipped(int start, int length, int area_start, int area_length)
+{
+	if (start + length > area_start + area_length)
+		start = area_start + area_length - length;
+	return start < area_start ? area_start : start;
+}
+
+/* As large as the picture, or as the screen has room for; the first one in the middle, later ones
+ * where the window is, but not off the screen. */
+static void resize_window(struct sdl_view *view, bool first)
 {
 	Uint32 flags = SDL_GetWindowFlags(view->window);
-	int top = 0, left = 0, bottom = 0, right = 0, width, height;
+	int top = 0, left = 0, bottom = 0, right = 0, width, height, x, y, new_x, new_y;
 	SDL_Rect usable = { 0, 0, 0, 0 };
 
 	if (flags & (SDL_WINDOW_FULLSCREEN | SDL_WINDOW_FULLSCREEN_DESKTOP | SDL_WINDOW_MAXIMIZED))
@@ -131,6 +139,15 @@ static void resize_window(struct sdl_view *view)
 	geometry_window_size((int)view->width, (int)view->height, usable.w - left - right,
 		usable.h - top - bottom, &width, &height);
 	SDL_SetWindowSize(view->window, width, height);
+	if (first) {
+		SDL_SetWindowPosition(view->window, SDL_WINDOWPOS_CENTERED, SDL_WINDOWPOS_CENTERED);
+		return;
+	}
+	SDL_GetWindowPosition(view->window, &x, &y);
+	new_x = clipped(x, width, usable.x + left, usable.w - left - right);
+	new_y = clipped(y, height, usable.y + top, usable.h - top - bottom);
+	if (usable.w && (new_x != x || new_y != y))
+		SDL_SetWindowPosition(view->window, new_x, new_y);
 }
 
 bool view_update(struct sdl_view *view, struct surface_reader *reader)
@@ -141,6 +158,8 @@ bool view_update(struct sdl_view *view, struct surface_reader *reader)
 	bool resized = picture.width &&
 		       (!view->staging || picture.generation != view->generation ||
 			       picture.width != view->width || picture.height != view->height);
+
+	bool first = !view->staging;
 
 	if (resized) {
 		uint32_t *staging =
@@ -173,7 +192,7 @@ bool view_update(struct sdl_view *view, struct surface_reader *reader)
 	surface_read_end(reader);
 	if (resized) {
 		create_texture(view);
-		resize_window(view);
+		resize_window(view, first);
 	} else if (view->texture) {
 		for (size_t i = 0; i < count; i++)
 			upload(view, &rects[i]);
