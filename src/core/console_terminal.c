@@ -20,7 +20,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,6 +33,7 @@
 
 #include "core/console_tty.h"
 #include "core/log.h"
+#include "core/signals.h"
 
 enum {
 	OUTPUT_BYTES = 256 * 1024, /* power of two; more than a whole boot's messages */
@@ -572,11 +572,10 @@ int console_terminal_start(struct console_terminal *console, struct error *err)
 	}
 	console->stop = false;
 	/* Signals are main's; SIGPIPE stays pending in this thread and write fails with EPIPE. */
-	sigset_t all, before;
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
+	sigset_t before;
+	signals_block_for_thread(&before);
 	rc = pthread_create(&console->thread, NULL, console_thread, console);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	signals_restore(&before);
 	if (rc) {
 		if (console->in_is_tty)
 			console_tty_release();

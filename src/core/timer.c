@@ -5,13 +5,13 @@
 #include "core/timer.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include "core/log.h"
+#include "core/signals.h"
 
 struct timer_queue {
 	pthread_mutex_t lock;
@@ -132,11 +132,10 @@ static void need_thread(struct timer_queue *queue)
 	if (queue->have_thread || queue->manual)
 		return;
 	/* The caller may be a vCPU thread with signals of its own; this thread takes none. */
-	sigset_t all, before;
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
+	sigset_t before;
+	signals_block_for_thread(&before);
 	int rc = pthread_create(&queue->thread, NULL, timer_thread, queue);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	signals_restore(&before);
 	if (rc)
 		log_error("timer",
 			"cannot start the timer thread: %s (devices' timers stand still)",

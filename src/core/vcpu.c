@@ -12,6 +12,7 @@
 #include "core/cpuid.h"
 #include "core/log.h"
 #include "core/machine.h"
+#include "core/signals.h"
 
 /* Brings a vCPU out of KVM_RUN; handled so that it interrupts, and nothing else. */
 #define KICK_SIGNAL SIGRTMIN
@@ -251,20 +252,19 @@ static void *vcpu_main(void *opaque)
 int vcpu_start(struct vcpu *vcpu, struct error *err)
 {
 	struct sigaction action = { .sa_handler = kick_handler };
-	sigset_t all, old;
+	sigset_t before, kick;
 	char name[16];
 	int ret;
 
 	sigemptyset(&action.sa_mask);
 	sigaction(KICK_SIGNAL, &action, NULL);
-	/* The thread takes kicks and nothing else. */
-	sigfillset(&all);
-	sigdelset(&all, KICK_SIGNAL);
-	sigdelset(&all, SIGSEGV);
-	sigdelset(&all, SIGBUS);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
+	/* The thread takes kicks as well. */
+	signals_block_for_thread(&before);
+	sigemptyset(&kick);
+	sigaddset(&kick, KICK_SIGNAL);
+	pthread_sigmask(SIG_UNBLOCK, &kick, NULL);
 	ret = pthread_create(&vcpu->thread, NULL, vcpu_main, vcpu);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	signals_restore(&before);
 	if (ret)
 		return error_set(err, ret, "--cpus: no thread for processor %u: %s", vcpu->index,
 			strerror(ret));

@@ -7,13 +7,13 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/log.h"
 #include "core/module.h"
+#include "core/signals.h"
 #include "display/backend_builtin.h"
 
 const struct backend_info backend_registry[] = {
@@ -161,7 +161,7 @@ static void *backend_main(void *opaque)
 
 int backend_start(struct display_backend *backend, const char *argument, struct error *err)
 {
-	sigset_t all, before;
+	sigset_t before;
 	int result;
 
 	if (backend->joinable)
@@ -172,10 +172,9 @@ int backend_start(struct display_backend *backend, const char *argument, struct 
 	backend->argument = argument;
 	backend->init_error = err;
 	/* Signals belong to the main thread. */
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
+	signals_block_for_thread(&before);
 	result = pthread_create(&backend->thread, NULL, backend_main, backend);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	signals_restore(&before);
 	if (result) {
 		set_phase(backend, PHASE_IDLE);
 		return error_set(err, result, "display '%s': no thread for it: %s",

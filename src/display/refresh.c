@@ -23,12 +23,12 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include "core/log.h"
+#include "core/signals.h"
 #include "display/convert.h"
 #include "display/damage.h"
 
@@ -402,17 +402,16 @@ int refresh_create(struct display_source *source, struct surface *surface, unsig
 
 int refresh_start(struct refresh *refresh, struct error *err)
 {
-	sigset_t all, before;
+	sigset_t before;
 	int result;
 
 	if (refresh->started)
 		return 0;
 	refresh->stop = false;
 	/* Signals belong to the main thread. */
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
+	signals_block_for_thread(&before);
 	result = pthread_create(&refresh->thread, NULL, refresh_main, refresh);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	signals_restore(&before);
 	if (result)
 		return error_set(err, result, "refresh thread: %s", strerror(result));
 	pthread_setname_np(refresh->thread, "refresh");
