@@ -227,6 +227,7 @@ static int start_displays(struct run *run, struct error *err)
 		if (!start_display(run, "sdl", NULL, err))
 			return 0;
 		log_warn("run", "%s; serving VNC instead", err->text);
+		err->text[0] = '\0'; /* it is told; what is left there at the end is a failure */
 	}
 	return start_display(run, "vnc", NULL, err);
 }
