@@ -43,6 +43,8 @@ void machine_block_signals(void)
 
 	signal_set(&set);
 	pthread_sigmask(SIG_BLOCK, &set, NULL);
+	/* Whoever reads our messages or a client may go; the guest stays, and write says EPIPE. */
+	signal(SIGPIPE, SIG_IGN);
 }
 
 void machine_request(struct machine *machine, enum machine_request request)
@@ -307,6 +309,7 @@ static void reset_guest(struct machine *machine, struct error *err)
 	atomic_fetch_and(&machine->requests, ~(unsigned)(MACHINE_RESET | MACHINE_TRIPLE_FAULT |
 							 MACHINE_POWEROFF | MACHINE_PANIC));
 	machine->power_button_ns = 0;
+	machine->told_to_end = false;
 	machine->panicked = false;
 	set_state(machine, VM_RUNNING);
 	release_vcpus(machine);
@@ -367,6 +370,11 @@ static void handle_requests(struct machine *machine, struct error *err)
 
 	if (requests & MACHINE_SCREENSHOT && machine->hooks.save_screenshot)
 		machine->hooks.save_screenshot(machine->hooks.opaque);
+	/* A kernel that panics may reset in the same moment; the panic came first. */
+	if (requests & MACHINE_PANIC && !(requests & MACHINE_EXIT))
+		handle_panic(machine);
+	if (machine->ended)
+		return;
 	if (requests & MACHINE_EXIT) {
 		end(machine, atomic_load(&machine->exit_code));
 	} else if (requests & MACHINE_FAILED) {
@@ -388,8 +396,6 @@ static void handle_requests(struct machine *machine, struct error *err)
 	}
 	if (machine->ended)
 		return;
-	if (requests & MACHINE_PANIC)
-		handle_panic(machine);
 	if (requests & MACHINE_TOGGLE_PAUSE)
 		toggle_pause(machine);
 	if (requests & MACHINE_POWER_BUTTON)
@@ -406,6 +412,13 @@ static void handle_signal(struct machine *machine, int signal_fd)
 	case SIGTERM:
 	case SIGINT:
 	case SIGHUP:
+		/* A guest that has not gone by itself goes with the second one, whenever it comes.
+		 */
+		if (machine->told_to_end) {
+			end(machine, EXIT_STATUS_OK);
+			break;
+		}
+		machine->told_to_end = true;
 		press_power_button(machine);
 		break;
 	case SIGUSR1:

@@ -95,6 +95,7 @@ struct machine {
 
 	/* machine's thread */
 	bool ended, panicked;
+	bool told_to_end; /* by a signal, since this guest began */
 	int exit_status;
 	uint64_t power_button_ns;
 };

@@ -1,8 +1,12 @@
 """How a guest ends, starts again and idles: exit status, resets, power, timeout."""
 
+import os
+import subprocess
+import tempfile
 import time
 
 import guest
+import images
 
 RESETS = ("kbd", "port92", "cf9", "acpi", "triple")
 
@@ -35,6 +39,29 @@ class Ending(guest.GuestTest):
         card = self.guest("--timeout", "2")
         self.assertEqual(card.wait(), 4)
         self.assertGreaterEqual(time.monotonic() - card.started, 2)
+
+    def test_a_panic_ends_with_3_though_a_reset_follows_at_once(self):
+        # 1 to the pvpanic port, fe to the keyboard controller's, then a halt
+        code = bytes.fromhex("66ba0505 b001 ee b0fe e664 fa f4 ebfd")
+        with tempfile.TemporaryDirectory(prefix="vmgui-test-") as folder:
+            kernel = os.path.join(folder, "kernel")
+            with open(kernel, "wb") as file:
+                file.write(images.elf(code))
+            for _ in range(5):
+                status, _, errors = guest.run("--headless", "--no-reboot", "--timeout", "20", kernel)
+                self.assertEqual((status, errors), (3, "vmgui: warning: the guest's kernel panicked\n"))
+
+    def test_a_reader_of_messages_that_goes_takes_nobody_with_it(self):
+        gone, errors = os.pipe()
+        os.close(gone)
+        try:
+            result = subprocess.run(
+                [guest.VMGUI, "--headless", "--debug", "--exit-port", "-p", "testcard.run=exit,7"],
+                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=errors, timeout=guest.PATIENCE, check=False,
+            )  # fmt: skip
+        finally:
+            os.close(errors)
+        self.assertEqual(result.returncode, 7)
 
     def test_nothing_but_the_console_is_printed(self):
         status, output, errors = guest.run("testcard", "--headless", "--exit-port", "-p", "testcard.run=exit,0")
