@@ -346,10 +346,13 @@ int run_guest(const struct config *config)
 		goto report;
 	}
 	ret = board_create(config, &video, &run.board, &err);
-	if (ret)
+	if (ret) {
+		/* More processors than KVM has, say; what the host lacks has other names. */
+		if (ret == -EINVAL)
+			status = EXIT_STATUS_USAGE;
 		goto close_image;
-	if (!ret)
-		ret = create_display_path(&run, &err);
+	}
+	ret = create_display_path(&run, &err);
 	if (!ret)
 		ret = create_console(&run, &err);
 	if (!ret) {
