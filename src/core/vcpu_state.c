@@ -43,6 +43,8 @@ struct vcpu_pristine {
 	struct kvm_mp_state mp_state;
 	struct kvm_xcrs xcrs;
 	bool has_xcrs;
+	struct kvm_nested_state nested; /* no hypervisor of the guest's own */
+	bool has_nested;
 	struct kvm_msrs *msrs; /* those that KVM keeps, with their first values */
 };
 
@@ -167,6 +169,8 @@ int vcpu_keep_pristine(struct vcpu *vcpu, struct error *err)
 			vcpu->index, strerror(-ret));
 	}
 	state->has_xcrs = ioctl(vcpu->fd, KVM_GET_XCRS, &state->xcrs) == 0;
+	state->nested.size = sizeof(state->nested);
+	state->has_nested = ioctl(vcpu->fd, KVM_GET_NESTED_STATE, &state->nested) == 0;
 	set_lvt(&state->lapic, APIC_LVT0,
 		vcpu->index ? APIC_MODE_EXTINT | 0x10000u : APIC_MODE_EXTINT);
 	set_lvt(&state->lapic, APIC_LVT1, APIC_MODE_NMI);
@@ -207,8 +211,11 @@ int vcpu_reset(struct vcpu *vcpu, struct error *err)
 	xsave->region[6] = 0x1f80;
 	events.flags = KVM_VCPUEVENT_VALID_NMI_PENDING | KVM_VCPUEVENT_VALID_SHADOW |
 		       KVM_VCPUEVENT_VALID_SMM;
-	/* The APIC base in sregs first: it decides how the APIC's page is read. */
-	if (ioctl(vcpu->fd, KVM_SET_SREGS, &state->sregs) < 0 ||
+	/* A guest that was a hypervisor leaves that mode before all else: while it is on, KVM
+	 * refuses the control registers of a reset. Then the APIC base, in sregs: it decides how
+	 * the APIC's page is read. */
+	if ((state->has_nested && ioctl(vcpu->fd, KVM_SET_NESTED_STATE, &state->nested) < 0) ||
+		ioctl(vcpu->fd, KVM_SET_SREGS, &state->sregs) < 0 ||
 		ioctl(vcpu->fd, KVM_SET_REGS, &state->regs) < 0 ||
 		ioctl(vcpu->fd, KVM_SET_XSAVE, xsave) < 0 ||
 		(state->has_xcrs && ioctl(vcpu->fd, KVM_SET_XCRS, &state->xcrs) < 0) ||
