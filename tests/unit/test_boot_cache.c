@@ -189,6 +189,32 @@ static void cache_folder_open_to_others_is_not_used(void **state)
 	assert_int_equal(find(f), 0);
 }
 
+static void cache_folder_that_another_could_replace_is_not_used(void **state)
+{
+	struct fixture *f = *state;
+	struct boot_source source;
+	char path[512], other[512];
+
+	store(f);
+	snprintf(path, sizeof(path), "%s/vmgui", f->folder);
+	snprintf(other, sizeof(other), "%s/other", f->folder);
+	assert_int_equal(rename(path, other), 0);
+	assert_int_equal(symlink("other", path), 0);
+	assert_int_equal(find(f), -ENOENT);
+	assert_int_not_equal(image_cache_store(f->digest, f->content, CONTENT_BYTES, &source), 0);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(rename(other, path), 0);
+	assert_int_equal(find(f), 0);
+	if (geteuid() != 0)
+		return;
+	/* sudo with the user's HOME: nothing of root's appears there */
+	assert_int_equal(chown(f->folder, 12345, (gid_t)-1), 0);
+	assert_int_equal(find(f), -ENOENT);
+	assert_int_not_equal(image_cache_store(f->digest, f->content, CONTENT_BYTES, &source), 0);
+	assert_int_equal(chown(f->folder, 0, (gid_t)-1), 0);
+	assert_int_equal(find(f), 0);
+}
+
 static void cache_without_a_folder_says_so(void **state)
 {
 	struct fixture *f = *state;
@@ -255,6 +281,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(
 			cache_damaged_entry_is_not_used_and_replaced, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(cache_foreign_entry_is_not_used, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(cache_folder_that_another_could_replace_is_not_used,
+			set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
 			cache_folder_open_to_others_is_not_used, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(cache_without_a_folder_says_so, set_up, tear_down),

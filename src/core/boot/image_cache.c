@@ -86,13 +86,14 @@ static bool is_private(const struct stat *st)
 	return st->st_uid == geteuid() && !(st->st_mode & (S_IWGRP | S_IWOTH));
 }
 
-/* The cache's folder, or -errno. */
-static int open_folder(bool create)
+/* The user's folder for caches, or -errno. Who owns it could put anything in our folder's place:
+ * root under sudo, with another's HOME, keeps nothing there. */
+static int open_base(bool create)
 {
 	const char *base = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
 	char path[PATH_MAX];
 	struct stat st;
-	int fd, length, saved;
+	int fd, length;
 
 	if (base && *base == '/')
 		length = snprintf(path, sizeof(path), "%s", base);
@@ -100,21 +101,40 @@ static int open_folder(bool create)
 		length = snprintf(path, sizeof(path), "%s/.cache", home);
 	else
 		return -ENOENT;
-	if (length < 0 || (size_t)length + sizeof("/vmgui") > sizeof(path))
+	if (length < 0 || (size_t)length >= sizeof(path))
 		return -ENAMETOOLONG;
-	if (create && mkdir(path, 0700) < 0 && errno != EEXIST)
-		return -errno;
-	memcpy(path + length, "/vmgui", sizeof("/vmgui"));
 	if (create && mkdir(path, 0700) < 0 && errno != EEXIST)
 		return -errno;
 	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
+	if (fstat(fd, &st) == 0 && st.st_uid == geteuid())
+		return fd;
+	close(fd);
+	return -EPERM;
+}
+
+/* The cache's folder, or -errno. */
+static int open_folder(bool create)
+{
+	int base = open_base(create), fd = -1, r = 0;
+	struct stat st;
+
+	if (base < 0)
+		return base;
+	if (create && mkdirat(base, "vmgui", 0700) < 0 && errno != EEXIST)
+		r = -errno;
+	if (!r)
+		fd = openat(base, "vmgui", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	if (!r && fd < 0)
+		r = -errno;
+	close(base);
+	if (r)
+		return r;
 	if (fstat(fd, &st) == 0 && is_private(&st))
 		return fd;
-	saved = EPERM;
 	close(fd);
-	return -saved;
+	return -EPERM;
 }
 
 static bool content_matches(int fd, const struct entry_head *head)
