@@ -44,7 +44,21 @@ struct run {
 	unsigned display_count;
 	int name_fd; /* holds the guest's name; -1: the default name needs none */
 	bool shows, has_console;
+	bool no_screenshot; /* it was found impossible, and that was said */
 };
+
+/* Who we are then may not write where we could before, or finds another tree there. */
+static int drop_privileges(struct run *run, struct error *err)
+{
+	const struct config *config = run->config;
+	int ret = privileges_drop(config->user, config->chroot, err);
+
+	if (ret || !config->screenshot || !(config->user || config->chroot))
+		return ret;
+	ret = png_file_check(config->screenshot, err);
+	run->no_screenshot = ret != 0;
+	return ret;
+}
 
 /* A name is held by a socket in the abstract namespace: it ends with the process and leaves no
  * file. */
@@ -362,10 +376,12 @@ int run_guest(const struct config *config)
 			status = EXIT_STATUS_USAGE;
 	}
 	if (!ret)
-		ret = privileges_drop(config->user, config->chroot, &err);
+		ret = drop_privileges(&run, &err);
+	if (run.no_screenshot)
+		status = EXIT_STATUS_USAGE;
 	if (!ret)
 		status = machine_run(&run.board.machine, &hooks, &err);
-	if (config->screenshot && run.refresh) {
+	if (config->screenshot && run.refresh && !run.no_screenshot) {
 		struct error why;
 
 		if (write_screenshot(&run, config->screenshot, &why)) {
