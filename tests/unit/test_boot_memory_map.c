@@ -20,7 +20,7 @@ static void memory_map_plain_ram_has_the_bios_hole(void **state)
 	static const struct boot_memory_range expected[] = {
 		{ 0, 0x9fc00, BOOT_MEMORY_RAM },
 		{ 0x9fc00, 0x400, BOOT_MEMORY_RESERVED },
-		{ 0xf0000, 0x10000, BOOT_MEMORY_RESERVED },
+		{ 0xe0000, 0x20000, BOOT_MEMORY_RESERVED },
 		{ 0x100000, 0xbff00000, BOOT_MEMORY_RAM },
 		{ 0x100000000, 0x40000000, BOOT_MEMORY_RAM },
 	};

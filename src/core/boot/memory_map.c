@@ -7,7 +7,7 @@
 /* A PC's low memory: RAM to 639 KiB, then the extended BIOS data, video memory and ROMs. */
 #define BIOS_HOLE_START UINT64_C(0x9fc00)
 #define VIDEO_START     UINT64_C(0xa0000)
-#define ROM_START       UINT64_C(0xf0000)
+#define ROM_START       UINT64_C(0xe0000) /* ACPI's tables are there (acpi.h) */
 #define HIGH_START      UINT64_C(0x100000)
 
 static int append(struct memory_map *map, uint64_t start, uint64_t end, uint32_t type)
