@@ -116,9 +116,17 @@ static int msi_update(void *opaque, unsigned gsi, const struct msi_message *mess
 	pthread_mutex_lock(&chip->lock);
 	if (!chip->valid[index] || chip->messages[index].address != message->address ||
 		chip->messages[index].data != message->data) {
+		const struct msi_message old = chip->messages[index];
+		bool was_valid = chip->valid[index];
+
 		chip->messages[index] = *message;
 		chip->valid[index] = true;
 		ret = commit_routes(chip);
+		if (ret < 0) {
+			/* One bad message must not spoil the table for all the others. */
+			chip->messages[index] = old;
+			chip->valid[index] = was_valid;
+		}
 	}
 	pthread_mutex_unlock(&chip->lock);
 	return ret < 0 ? ret : 0;

@@ -20,6 +20,10 @@
 #define CHIPS_BASE 0xfec00000u
 #define CHIPS_END  0x100000000u
 
+/* After these the guest's code does not go on. */
+#define STOPPING_REQUESTS                                                                          \
+	(MACHINE_RESET | MACHINE_POWEROFF | MACHINE_TRIPLE_FAULT | MACHINE_FAILED | MACHINE_EXIT)
+
 static uint64_t now_ns(void)
 {
 	struct timespec now;
@@ -51,11 +55,11 @@ void machine_request(struct machine *machine, enum machine_request request)
 {
 	uint64_t one = 1;
 
-	/* What ends this run of the guest's code does so now: the vCPU that asks does not go on. */
-	if (request & (MACHINE_RESET | MACHINE_POWEROFF | MACHINE_TRIPLE_FAULT | MACHINE_FAILED |
-			      MACHINE_EXIT))
-		atomic_store(&machine->hold, true);
+	/* What ends this run of the guest's code does so now: the vCPU that asks does not go on.
+	 * The request comes first, so that release_vcpus cannot miss both. */
 	atomic_fetch_or(&machine->requests, (unsigned)request);
+	if (request & STOPPING_REQUESTS)
+		atomic_store(&machine->hold, true);
 	if (write(machine->event_fd, &one, sizeof(one)) < 0) {
 		/* The counter is full: the machine's thread is awake anyway. */
 	}
@@ -256,6 +260,9 @@ static void release_vcpus(struct machine *machine)
 {
 	pthread_mutex_lock(&machine->lock);
 	atomic_store(&machine->hold, false);
+	/* One that waits to be handled holds them itself. */
+	if (atomic_load(&machine->requests) & STOPPING_REQUESTS)
+		atomic_store(&machine->hold, true);
 	pthread_cond_broadcast(&machine->parked_changed);
 	pthread_mutex_unlock(&machine->lock);
 }
@@ -320,10 +327,11 @@ static void toggle_pause(struct machine *machine)
 	if (atomic_load(&machine->state) == VM_PAUSED) {
 		for (unsigned i = 0; i < machine->vcpu_count; i++)
 			vcpu_mark_paused(machine->vcpus[i]);
-		set_state(machine, VM_RUNNING);
+		set_state(machine, machine->paused_from);
 		release_vcpus(machine);
 	} else {
 		hold_vcpus(machine);
+		machine->paused_from = (enum vm_state)atomic_load(&machine->state);
 		set_state(machine, VM_PAUSED);
 	}
 }

@@ -98,6 +98,7 @@ struct machine {
 	bool told_to_end; /* by a signal, since this guest began */
 	int exit_status;
 	uint64_t power_button_ns;
+	enum vm_state paused_from; /* what VM_PAUSED goes back to */
 };
 
 /* KVM, RAM, buses and interrupt controllers; no vCPUs yet, so that the board can make its memory
