@@ -1,6 +1,5 @@
 /* The VNC server with real connections over loopback: the displays' conformance suite, then what
  * clients do, well-behaved and not. */
-#include <dlfcn.h>
 #include <limits.h>
 #include <linux/input-event-codes.h>
 #include <stdio.h>
@@ -19,28 +18,6 @@
 #define GREEN      0x00ff00u
 #define FIRST_PORT 5900
 
-#if defined(__SANITIZE_THREAD__)
-/* libvncserver is not instrumented and reads the picture while it is being written (server.h says
- * why that is fine). */
-const char *__tsan_default_suppressions(void);
-const char *__tsan_default_suppressions(void)
-{
-	return "called_from_lib:libvncserver.so.1\nrace:socketpair\nrace:accept4\n";
-}
-
-/* A library with a suppression must stay loaded. */
-static void keep_library(void)
-{
-	dlopen("libvncserver.so.1", RTLD_NOW | RTLD_NODELETE);
-}
-#else
-static void keep_library(void)
-{
-}
-#endif
-
-/* Tests of several builds run side by side: each begins somewhere else, so that two of them do not
- * find the same one at the same time. */
 static uint16_t free_port(void)
 {
 	for (unsigned i = 0; i < 50; i++) {
@@ -647,7 +624,6 @@ int main(void)
 		fprintf(stderr, "no free port on the loopback interface\n");
 		return 77;
 	}
-	keep_library();
 	snprintf(argument, sizeof(argument), "127.0.0.1:%u", port - FIRST_PORT);
 	failed = display_conformance_run(&conformance);
 	return failed + cmocka_run_group_tests(tests, NULL, NULL);

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/select.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -25,6 +26,9 @@
 #define DEFAULT_HEIGHT  480u
 #define CUT_TEXT_HEADER 8
 #define FD_LIMIT        (FD_SETSIZE - 1) /* the library uses select() */
+#define PIXEL_BYTES     ((size_t)DISPLAY_MAX_HEIGHT * VNC_STRIDE_PIXELS * sizeof(uint32_t))
+
+_Static_assert(DISPLAY_MAX_WIDTH <= VNC_STRIDE_PIXELS, "a row has room for the widest picture");
 
 static bool is_shut(rfbClientPtr rfb)
 {
@@ -80,10 +84,10 @@ static void on_pointer(int buttons, int x, int y, rfbClientPtr rfb)
 
 	if (!client->source)
 		return;
-	pthread_mutex_lock(&client->server->lock);
+	pthread_mutex_lock(&rfb->updateMutex);
 	width = (int)client->width;
 	height = (int)client->height;
-	pthread_mutex_unlock(&client->server->lock);
+	pthread_mutex_unlock(&rfb->updateMutex);
 	vnc_pointer_event(&client->pointer, client->source, (unsigned)buttons, x, y, width, height,
 		atomic_load(&client->capabilities));
 }
@@ -104,36 +108,113 @@ static void on_capabilities(void *opaque, unsigned active)
 
 /* --- updates --- */
 
-/* sendMutex held. A client that follows new sizes is told the current one before any pixel of it;
- * another one keeps its first size and sees that part. */
-static void apply_size(struct vnc_client *client, rfbClientPtr rfb)
+static void on_surface_news(void *opaque)
 {
-	struct vnc_server *server = client->server;
+	struct vnc_client *client = opaque;
+	rfbClientPtr rfb;
+
+	pthread_mutex_lock(&client->server->lock);
+	rfb = client->rfb;
+	if (rfb) { /* else its first look comes anyway */
+		pthread_mutex_lock(&rfb->updateMutex);
+		client->news = true;
+		pthread_cond_signal(&rfb->updateCond);
+		pthread_mutex_unlock(&rfb->updateMutex);
+	}
+	pthread_mutex_unlock(&client->server->lock);
+}
+
+static void copy_rect(
+	struct vnc_client *client, const struct surface_view *view, const struct rect *rect)
+{
+	for (uint32_t y = rect->y; y < rect->y + rect->height; y++)
+		memcpy(client->pixels + (size_t)y * VNC_STRIDE_PIXELS + rect->x,
+			view->pixels + (size_t)y * view->stride_pixels + rect->x,
+			rect->width * sizeof(uint32_t));
+}
+
+/* A client that keeps an older, larger size sees black around the new picture. */
+static void blank(struct vnc_client *client)
+{
+	for (uint32_t y = 0; y < client->picture_height; y++)
+		memset(client->pixels + (size_t)y * VNC_STRIDE_PIXELS, 0,
+			client->picture_width * sizeof(uint32_t));
+}
+
+/* Copies what is new on the surface. Returns how many rectangles; one of the largest possible size
+ * stands for a new picture. */
+static size_t take_picture(struct vnc_client *client, struct rect rects[SURFACE_MAX_RECTS])
+{
+	struct surface_view view;
+	size_t count = surface_read_begin(client->reader, &view, rects);
+
+	if (!view.width || !view.height || view.width > DISPLAY_MAX_WIDTH ||
+		view.height > DISPLAY_MAX_HEIGHT) {
+		surface_read_end(client->reader);
+		return 0;
+	}
+	if (view.generation != client->picture_generation)
+		blank(client);
+	for (size_t i = 0; i < count; i++)
+		copy_rect(client, &view, &rects[i]);
+	surface_read_end(client->reader);
+	if (view.generation != client->picture_generation) {
+		client->picture_generation = view.generation;
+		client->picture_width = view.width;
+		client->picture_height = view.height;
+		rects[0] = (struct rect){ 0, 0, DISPLAY_MAX_WIDTH, DISPLAY_MAX_HEIGHT };
+		count = 1;
+	}
+	return count;
+}
+
+static void add_rect(sraRegionPtr region, const struct rect *rect)
+{
+	sraRegionPtr one = sraRgnCreateRect((int)rect->x, (int)rect->y,
+		(int)(rect->x + rect->width), (int)(rect->y + rect->height));
+
+	sraRgnOr(region, one);
+	sraRgnDestroy(one);
+}
+
+/* sendMutex held: brings the client's picture up to date. A client that follows new sizes is told
+ * the current one before any pixel of it; another one keeps its first size and sees that part. */
+static void take_news(struct vnc_client *client, rfbClientPtr rfb)
+{
+	struct rect rects[SURFACE_MAX_RECTS];
 	rfbScreenInfoPtr screen = client->screen;
 	sraRegionPtr whole;
+	size_t count = 0;
+	bool news;
 
-	pthread_mutex_lock(&server->lock);
 	pthread_mutex_lock(&rfb->updateMutex);
-	if (client->size_generation != server->size_generation && rfb->useNewFBSize) {
-		client->size_generation = server->size_generation;
-		client->width = server->width;
-		client->height = server->height;
-		screen->width = (int)server->width;
-		screen->height = (int)server->height;
+	news = client->news;
+	client->news = false;
+	pthread_mutex_unlock(&rfb->updateMutex);
+	if (news)
+		count = take_picture(client, rects);
+
+	pthread_mutex_lock(&rfb->updateMutex);
+	for (size_t i = 0; i < count; i++)
+		add_rect(rfb->modifiedRegion, &rects[i]);
+	if (client->told_generation != client->picture_generation && rfb->useNewFBSize) {
+		client->told_generation = client->picture_generation;
+		client->width = client->picture_width;
+		client->height = client->picture_height;
+		screen->width = (int)client->width;
+		screen->height = (int)client->height;
 		rfb->newFBSizePending = TRUE;
-		whole = sraRgnCreateRect(0, 0, screen->width, screen->height);
-		sraRgnOr(rfb->modifiedRegion, whole);
+		add_rect(rfb->modifiedRegion,
+			&(struct rect){ .width = client->width, .height = client->height });
 		/* The new size is the answer to what was asked before. */
 		sraRgnMakeEmpty(rfb->requestedRegion);
-	} else {
-		whole = sraRgnCreateRect(0, 0, screen->width, screen->height);
 	}
 	/* What was asked for or marked in an older, larger size is no longer there. */
+	whole = sraRgnCreateRect(0, 0, screen->width, screen->height);
 	sraRgnAnd(rfb->modifiedRegion, whole);
 	sraRgnAnd(rfb->requestedRegion, whole);
-	pthread_mutex_unlock(&rfb->updateMutex);
-	pthread_mutex_unlock(&server->lock);
 	sraRgnDestroy(whole);
+	pthread_mutex_unlock(&rfb->updateMutex);
 }
 
 /* updateMutex held: whether there is something that the client wants and has not got. */
@@ -165,13 +246,14 @@ static void *output_main(void *opaque)
 		sraRegionPtr region;
 
 		pthread_mutex_lock(&rfb->updateMutex);
-		while (!is_shut(rfb) && !update_wanted(rfb))
+		while (!is_shut(rfb) && !update_wanted(rfb) &&
+			!(client->news && !sraRgnEmpty(rfb->requestedRegion)))
 			pthread_cond_wait(&rfb->updateCond, &rfb->updateMutex);
 		pthread_mutex_unlock(&rfb->updateMutex);
 		if (is_shut(rfb))
 			break;
 		pthread_mutex_lock(&rfb->sendMutex);
-		apply_size(client, rfb);
+		take_news(client, rfb);
 		pthread_mutex_lock(&rfb->updateMutex);
 		region = sraRgnCreateRgn(rfb->modifiedRegion);
 		pthread_mutex_unlock(&rfb->updateMutex);
@@ -184,44 +266,9 @@ static void *output_main(void *opaque)
 	return NULL;
 }
 
-void vnc_clients_mark(
-	struct vnc_server *server, const struct rect *rects, size_t count, bool resized)
-{
-	sraRegionPtr damage = sraRgnCreate();
-
-	for (size_t i = 0; i < count; i++) {
-		const struct rect *rect = &rects[i];
-		sraRegionPtr one = sraRgnCreateRect((int)rect->x, (int)rect->y,
-			(int)(rect->x + rect->width), (int)(rect->y + rect->height));
-
-		sraRgnOr(damage, one);
-		sraRgnDestroy(one);
-	}
-	pthread_mutex_lock(&server->lock);
-	for (unsigned i = 0; i < VNC_MAX_CLIENTS; i++) {
-		struct vnc_client *client = &server->clients[i];
-		rfbClientPtr rfb = client->rfb;
-		sraRegionPtr visible;
-
-		if (!rfb)
-			continue;
-		pthread_mutex_lock(&rfb->updateMutex);
-		/* A client that has yet to hear of the size gets all of it with that. */
-		visible = sraRgnCreateRect(0, 0, (int)client->width, (int)client->height);
-		if (sraRgnAnd(visible, damage) || resized) {
-			sraRgnOr(rfb->modifiedRegion, visible);
-			pthread_cond_signal(&rfb->updateCond);
-		}
-		sraRgnDestroy(visible);
-		pthread_mutex_unlock(&rfb->updateMutex);
-	}
-	pthread_mutex_unlock(&server->lock);
-	sraRgnDestroy(damage);
-}
-
 /* --- handshake and messages --- */
 
-static int64_t now_ms(void)
+int64_t vnc_now_ms(void)
 {
 	struct timespec now;
 
@@ -235,7 +282,7 @@ static int wait_readable(int fd, int64_t deadline)
 	struct pollfd pollfd = { .fd = fd, .events = POLLIN };
 
 	for (;;) {
-		int64_t left = deadline < 0 ? -1 : deadline - now_ms();
+		int64_t left = deadline < 0 ? -1 : deadline - vnc_now_ms();
 		int ready;
 
 		if (deadline >= 0 && left <= 0)
@@ -299,7 +346,7 @@ static int forward(int from, int to)
  * string. */
 static rfbClientPtr shake_hands(struct vnc_client *client, int fd, int64_t deadline)
 {
-	struct vnc_server *server = client->server;
+	struct rect rects[SURFACE_MAX_RECTS];
 	char version[VERSION_BYTES];
 	rfbClientPtr rfb;
 	int pair[2], result;
@@ -311,13 +358,17 @@ static rfbClientPtr shake_hands(struct vnc_client *client, int fd, int64_t deadl
 		close(pair[1]);
 		return NULL;
 	}
-	pthread_mutex_lock(&server->lock);
-	client->width = server->width;
-	client->height = server->height;
-	client->size_generation = server->size_generation;
+	client->picture_width = DEFAULT_WIDTH;
+	client->picture_height = DEFAULT_HEIGHT;
+	client->picture_generation = 0;
+	(void)take_picture(client, rects);
+	client->width = client->picture_width;
+	client->height = client->picture_height;
+	client->told_generation = client->picture_generation;
+	client->news = true; /* what came between this look and the first wake-up */
 	client->screen->width = (int)client->width;
 	client->screen->height = (int)client->height;
-	pthread_mutex_unlock(&server->lock);
+	client->screen->frameBuffer = (char *)client->pixels;
 	rfb = rfbNewClient(client->screen, pair[0]); /* owns pair[0] from here on */
 	if (!rfb) {
 		close(pair[1]);
@@ -353,7 +404,7 @@ static int skip_cut_text(int fd)
 {
 	uint8_t bytes[4096];
 	uint32_t left;
-	int result = read_by(fd, bytes, CUT_TEXT_HEADER, now_ms() + SEND_TIMEOUT_MS);
+	int result = read_by(fd, bytes, CUT_TEXT_HEADER, vnc_now_ms() + SEND_TIMEOUT_MS);
 
 	if (result)
 		return result;
@@ -364,7 +415,7 @@ static int skip_cut_text(int fd)
 	while (!result && left) {
 		uint32_t part = left < sizeof(bytes) ? left : (uint32_t)sizeof(bytes);
 
-		result = read_by(fd, bytes, part, now_ms() + SEND_TIMEOUT_MS);
+		result = read_by(fd, bytes, part, vnc_now_ms() + SEND_TIMEOUT_MS);
 		left -= part;
 	}
 	return result;
@@ -391,8 +442,16 @@ static int serve_message(struct vnc_client *client, rfbClientPtr rfb)
 	case rfbFramebufferUpdateRequest:
 	case rfbKeyEvent:
 	case rfbPointerEvent:
-	case rfbSetDesktopSize:
 		rfbProcessClientMessage(rfb);
+		return 0;
+	case rfbSetDesktopSize:
+		/* The library notes that it is to be refused, and leaves it at that. */
+		pthread_mutex_lock(&rfb->sendMutex);
+		rfbProcessClientMessage(rfb);
+		pthread_mutex_lock(&rfb->updateMutex);
+		pthread_cond_signal(&rfb->updateCond);
+		pthread_mutex_unlock(&rfb->updateMutex);
+		pthread_mutex_unlock(&rfb->sendMutex);
 		return 0;
 	case rfbClientCutText:
 		return skip_cut_text(rfb->sock);
@@ -456,6 +515,30 @@ static void describe(struct vnc_client *client, int fd)
 		snprintf(client->name, sizeof(client->name), "client %u", client->index);
 }
 
+static bool take_surface(struct vnc_client *client)
+{
+	/* Only what the picture covers is ever touched. */
+	void *pixels = mmap(NULL, PIXEL_BYTES, PROT_READ | PROT_WRITE,
+		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	client->pixels = pixels == MAP_FAILED ? NULL : pixels;
+	if (client->pixels)
+		client->reader = surface_reader_create(
+			client->server->host->surface, on_surface_news, client);
+	if (!client->reader)
+		log_guest("vnc", "%s: refused: no memory for its picture", client->name);
+	return client->reader;
+}
+
+static void leave_surface(struct vnc_client *client)
+{
+	surface_reader_destroy(client->reader); /* its wake-up comes no more */
+	client->reader = NULL;
+	if (client->pixels)
+		munmap(client->pixels, PIXEL_BYTES);
+	client->pixels = NULL;
+}
+
 static void *client_main(void *opaque)
 {
 	struct vnc_client *client = opaque;
@@ -463,7 +546,7 @@ static void *client_main(void *opaque)
 	const struct input_source_listener listener = {
 		.leds_changed = on_leds, .capabilities_changed = on_capabilities, .opaque = client
 	};
-	int64_t deadline = now_ms() + VNC_HANDSHAKE_SECONDS * 1000;
+	int64_t deadline = vnc_now_ms() + VNC_HANDSHAKE_SECONDS * 1000;
 	int fd = client->fd; /* set before this thread began, closed by it */
 	const int one = 1;
 	rfbClientPtr rfb;
@@ -473,7 +556,7 @@ static void *client_main(void *opaque)
 	pthread_setname_np(pthread_self(), name);
 	describe(client, fd);
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)); /* no TCP: no need */
-	rfb = shake_hands(client, fd, deadline);
+	rfb = take_surface(client) ? shake_hands(client, fd, deadline) : NULL;
 	if (rfb) {
 		log_debug("vnc", "%s: connected", client->name);
 		/* The source's listener tells, too, but the first click may be earlier. */
@@ -489,6 +572,7 @@ static void *client_main(void *opaque)
 		client->source = NULL;
 		log_debug("vnc", "%s: gone", client->name);
 	}
+	leave_surface(client);
 	pthread_mutex_lock(&server->lock);
 	client->fd = -1;
 	client->finished = true;
@@ -565,7 +649,6 @@ static rfbScreenInfoPtr create_screen(struct vnc_server *server)
 	if (!screen)
 		return NULL;
 	screen->desktopName = server->host->guest_name;
-	screen->frameBuffer = (char *)server->pixels;
 	screen->paddedWidthInBytes = (int)(VNC_STRIDE_PIXELS * sizeof(uint32_t));
 	screen->depth = 24;
 	screen->serverFormat.depth = 24; /* 0x00RRGGBB */
@@ -614,8 +697,6 @@ int vnc_clients_init(struct vnc_server *server, struct error *err)
 
 	rfbLog = log_library;
 	rfbErr = log_library;
-	server->width = DEFAULT_WIDTH;
-	server->height = DEFAULT_HEIGHT;
 	pthread_mutex_init(&server->lock, NULL);
 	for (unsigned i = 0; i < VNC_MAX_CLIENTS; i++) {
 		struct vnc_client *client = &server->clients[i];

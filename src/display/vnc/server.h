@@ -1,9 +1,9 @@
 /* The VNC backend's inside: one server, up to VNC_MAX_CLIENTS clients, and who may touch what.
  *
- *   thread "vnc" (backend.h)      accepts, copies damage from the surface into `pixels`, marks it
- *                                 as modified for every client; never writes to a client
+ *   thread "vnc" (backend.h)      accepts connections and joins what has ended
  *   thread "vnc-in-N"             client N's handshake and messages, its keyboard and pointer
- *   thread "vnc-out-N"            encodes and sends client N's updates; may block for seconds
+ *   thread "vnc-out-N"            takes news from the surface into the client's own picture,
+ *                                 encodes and sends its updates; may block for seconds
  *
  * libvncserver does the protocol's messages and encodings and nothing else. It has threads of its
  * own, but those cannot be joined, have no deadline for a handshake, walk a list of clients that
@@ -11,10 +11,12 @@
  * a screen of its own with one client in it, the loops are here, and messages that change how
  * updates are encoded are handled with the client's sendMutex held. Protocol: RFC 6143.
  *
- * Lock order: server->lock, then the library's sendMutex of a client is never taken inside it, its
- * updateMutex is. `pixels` is read by encoders while the "vnc" thread writes it: an encoder may see
- * half of an update, but the mark that follows sends that place again. Its size and stride never
- * change. */
+ * Each client is a reader of the surface and has a copy of the picture, which only its own threads
+ * touch: an encoder never sees a half-written update, and a slow client holds up nobody; what it
+ * missed comes as one update when it asks again. The copy costs memory while the client is there.
+ *
+ * Lock order: a client's sendMutex (the library's), then the surface's or server->lock, then the
+ * client's updateMutex (the library's; it never sends with that one held). */
 #ifndef VMGUI_DISPLAY_VNC_SERVER_H
 #define VMGUI_DISPLAY_VNC_SERVER_H
 
@@ -40,6 +42,16 @@ struct vnc_client {
 	rfbScreenInfoPtr screen;
 	unsigned index;
 
+	/* "vnc-in-N", set before there is another thread */
+	struct surface_reader *reader;
+	uint32_t *pixels; /* DISPLAY_MAX_HEIGHT rows of VNC_STRIDE_PIXELS */
+
+	/* the one of the two threads that sends: "vnc-in-N" before the first update */
+	uint32_t picture_width,
+		picture_height; /* of what is in pixels; the client's may be older */
+	uint32_t picture_generation;
+	uint32_t told_generation; /* which size the client knows */
+
 	/* "vnc" thread */
 	pthread_t thread;
 	bool busy; /* has a thread to join */
@@ -48,8 +60,10 @@ struct vnc_client {
 	int fd;           /* the client's connection, for shutdown(); -1: none */
 	bool finished;    /* its thread is about to end */
 	rfbClientPtr rfb; /* NULL before the handshake and after the end */
-	uint32_t width, height;
-	unsigned size_generation; /* which of the server's sizes the client was told */
+
+	/* the library's updateMutex of the client */
+	uint32_t width, height; /* as the client knows it */
+	bool news;              /* the surface has something that is not in pixels */
 
 	/* "vnc-in-N" */
 	char name[64];
@@ -65,20 +79,14 @@ struct vnc_server {
 	struct display_backend *backend;
 	const struct display_host *host;
 	struct vnc_keymap *keymap;
-	uint32_t *pixels; /* DISPLAY_MAX_HEIGHT rows of VNC_STRIDE_PIXELS */
 	int wake_fd, epoll_fd;
 
 	/* "vnc" thread */
 	struct vnc_listener listener;
-	struct surface_reader *reader;
-	uint32_t picture_generation;
-	bool has_picture;
 	int refused[VNC_MAX_CLIENTS]; /* connections over the limit, told so; -1: none */
 	unsigned next_refused;
 
 	pthread_mutex_t lock;
-	uint32_t width, height;   /* lock */
-	unsigned size_generation; /* lock */
 	struct vnc_client clients[VNC_MAX_CLIENTS];
 };
 
@@ -91,11 +99,9 @@ void vnc_clients_fini(struct vnc_server *server); /* disconnects and joins */
 /* Takes the connection over; -EBUSY, -ENOMEM...: it is still the caller's. */
 VMGUI_MUST_USE int vnc_clients_add(struct vnc_server *server, int fd);
 void vnc_clients_reap(struct vnc_server *server); /* joins those that are finished */
-/* Changed rectangles of `pixels`; resized: the server's size is a new one, too. */
-void vnc_clients_mark(
-	struct vnc_server *server, const struct rect *rects, size_t count, bool resized);
 
 /* Any thread. */
 void vnc_server_wake(struct vnc_server *server);
+int64_t vnc_now_ms(void); /* CLOCK_MONOTONIC */
 
 #endif

@@ -1,26 +1,21 @@
-/* The VNC backend: listening, accepting, and the picture that clients are sent; see server.h.
+/* The VNC backend: listening, accepting and refusing; see server.h.
  *
- * Threads: all but vnc_server_wake and the surface's wake run in the backend's own. */
+ * Threads: all but vnc_server_wake run in the backend's own. */
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "core/display_source.h"
 #include "core/log.h"
 #include "core/module.h"
 #include "display/vnc/server.h"
 
 MODULE_DEFINE();
 
-#define PIXEL_BYTES ((size_t)DISPLAY_MAX_HEIGHT * VNC_STRIDE_PIXELS * sizeof(uint32_t))
-#define PAUSE_MS    1000 /* before listening again when the process is out of descriptors */
-
-_Static_assert(DISPLAY_MAX_WIDTH <= VNC_STRIDE_PIXELS, "a row has room for the widest picture");
+#define PAUSE_MS 1000 /* before listening again when the process is out of descriptors */
 
 enum epoll_tag {
 	TAG_WAKE,
@@ -33,11 +28,6 @@ void vnc_server_wake(struct vnc_server *server)
 	const uint64_t one = 1;
 
 	(void)!write(server->wake_fd, &one, sizeof(one));
-}
-
-static void on_surface_news(void *opaque)
-{
-	vnc_server_wake(opaque);
 }
 
 static int watch(struct vnc_server *server, int fd, uint32_t tag)
@@ -105,69 +95,23 @@ static bool accept_one(struct vnc_server *server)
 	return true;
 }
 
-static void copy_rect(
-	struct vnc_server *server, const struct surface_view *view, const struct rect *rect)
-{
-	for (uint32_t y = rect->y; y < rect->y + rect->height; y++)
-		memcpy(server->pixels + (size_t)y * VNC_STRIDE_PIXELS + rect->x,
-			view->pixels + (size_t)y * view->stride_pixels + rect->x,
-			rect->width * sizeof(uint32_t));
-}
-
-/* A client that keeps an older, larger size sees black around the new picture. */
-static void blank(struct vnc_server *server)
-{
-	for (uint32_t y = 0; y < server->height; y++)
-		memset(server->pixels + (size_t)y * VNC_STRIDE_PIXELS, 0,
-			server->width * sizeof(uint32_t));
-}
-
-static void take_news(struct vnc_server *server)
-{
-	static const struct rect everything = { 0, 0, DISPLAY_MAX_WIDTH, DISPLAY_MAX_HEIGHT };
-	struct rect rects[SURFACE_MAX_RECTS];
-	struct surface_view view;
-	bool resized = false;
-	size_t count = surface_read_begin(server->reader, &view, rects);
-
-	if (!view.width || !view.height || view.width > DISPLAY_MAX_WIDTH ||
-		view.height > DISPLAY_MAX_HEIGHT) {
-		surface_read_end(server->reader);
-		return;
-	}
-	if (!server->has_picture || view.generation != server->picture_generation) {
-		server->has_picture = true;
-		server->picture_generation = view.generation;
-		resized = true;
-		blank(server);
-		pthread_mutex_lock(&server->lock);
-		server->width = view.width;
-		server->height = view.height;
-		server->size_generation++;
-		pthread_mutex_unlock(&server->lock);
-	}
-	for (size_t i = 0; i < count; i++)
-		copy_rect(server, &view, &rects[i]);
-	surface_read_end(server->reader);
-	if (resized)
-		vnc_clients_mark(server, &everything, 1, true);
-	else if (count)
-		vnc_clients_mark(server, rects, count, false);
-}
-
 static void vnc_run(struct display_backend *backend)
 {
 	struct vnc_server *server = display_backend_private(backend);
-	bool listening = true;
+	int64_t paused_until = -1; /* listening */
 
-	take_news(server);
 	while (!backend_should_stop(backend)) {
 		struct epoll_event events[8];
-		int count = epoll_wait(
-			server->epoll_fd, events, array_size(events), listening ? -1 : PAUSE_MS);
+		int64_t left = paused_until < 0 ? -1 : paused_until - vnc_now_ms();
+		int count;
 
-		if (!listening && count == 0)
-			listening = watch(server, server->listener.fd, TAG_LISTEN) == 0;
+		if (paused_until >= 0 && left <= 0) {
+			paused_until = watch(server, server->listener.fd, TAG_LISTEN)
+					       ? vnc_now_ms() + PAUSE_MS
+					       : -1;
+			continue;
+		}
+		count = epoll_wait(server->epoll_fd, events, array_size(events), (int)left);
 		for (int i = 0; i < count; i++) {
 			uint32_t tag = events[i].data.u32;
 			uint64_t news;
@@ -175,14 +119,13 @@ static void vnc_run(struct display_backend *backend)
 			if (tag == TAG_WAKE) {
 				(void)!read(server->wake_fd, &news, sizeof(news));
 				vnc_clients_reap(server);
-				take_news(server);
 			} else if (tag == TAG_LISTEN) {
 				if (accept_one(server))
 					continue;
 				log_guest("vnc", "out of file descriptors, clients have to wait");
 				epoll_ctl(
 					server->epoll_fd, EPOLL_CTL_DEL, server->listener.fd, NULL);
-				listening = false;
+				paused_until = vnc_now_ms() + PAUSE_MS;
 			} else if (server->refused[tag - TAG_REFUSED] >= 0) {
 				drain_refused(server, tag - TAG_REFUSED);
 			}
@@ -195,13 +138,11 @@ static void vnc_fini(struct display_backend *backend)
 	struct vnc_server *server = display_backend_private(backend);
 
 	vnc_listener_close(&server->listener);
-	surface_reader_destroy(server->reader); /* its wake comes no more */
 	vnc_clients_fini(server);
 	for (unsigned i = 0; i < array_size(server->refused); i++)
 		forget_refused(server, i);
 	close(server->epoll_fd);
 	close(server->wake_fd);
-	munmap(server->pixels, PIXEL_BYTES);
 	vnc_keymap_destroy(server->keymap);
 }
 
@@ -221,14 +162,6 @@ static int vnc_init(struct display_backend *backend, const char *argument, struc
 	result = vnc_keymap_create(&server->keymap, err);
 	if (result)
 		return result;
-	/* Only what the picture covers is ever touched. */
-	server->pixels = mmap(NULL, PIXEL_BYTES, PROT_READ | PROT_WRITE,
-		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (server->pixels == MAP_FAILED) {
-		result = error_set(
-			err, errno, "vnc: no memory for the picture: %s", strerror(errno));
-		goto destroy_keymap;
-	}
 	server->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	server->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	if (server->wake_fd < 0 || server->epoll_fd < 0) {
@@ -248,11 +181,6 @@ static int vnc_init(struct display_backend *backend, const char *argument, struc
 		error_set(err, -result, "vnc: epoll: %s", strerror(-result));
 		goto close_listener;
 	}
-	server->reader = surface_reader_create(server->host->surface, on_surface_news, server);
-	if (!server->reader) {
-		result = error_set(err, ENOMEM, "vnc: out of memory");
-		goto close_listener;
-	}
 	log_info("vnc", "VNC server on %s", server->listener.where);
 	return 0;
 
@@ -265,8 +193,6 @@ close_fds:
 		close(server->epoll_fd);
 	if (server->wake_fd >= 0)
 		close(server->wake_fd);
-	munmap(server->pixels, PIXEL_BYTES);
-destroy_keymap:
 	vnc_keymap_destroy(server->keymap);
 	return result;
 }
