@@ -289,6 +289,27 @@ static void vnc_keys_and_pointer_reach_the_guest(void **state)
 	rfb_close(&client);
 }
 
+static void vnc_keys_that_the_guest_does_not_take_hold_up_neither_client_nor_end(void **state)
+{
+	struct fixture *fixture = *state;
+	struct rfb_client client;
+	int64_t begun = now_ms();
+
+	pthread_mutex_lock(&fixture->sink.lock);
+	fixture->sink.room = 0;
+	pthread_mutex_unlock(&fixture->sink.lock);
+	assert_true(rfb_open(&client, fixture->port, true));
+	for (int i = 0; i < 2000; i++) {
+		assert_true(rfb_key(&client, 'a' + (uint32_t)i % 26, true));
+		assert_true(rfb_key(&client, 'a' + (uint32_t)i % 26, false));
+	}
+	/* The picture comes after all of them. */
+	assert_true(rfb_refresh(&client));
+	backend_stop(fixture->backend);
+	assert_true(now_ms() - begun < 15000);
+	rfb_close(&client);
+}
+
 static void vnc_client_that_goes_releases_what_it_held(void **state)
 {
 	struct fixture *fixture = *state;
@@ -602,6 +623,7 @@ int main(void)
 		TEST(vnc_only_what_changed_is_sent_and_a_static_screen_nothing),
 		TEST(vnc_new_size_is_followed_or_clipped),
 		TEST(vnc_keys_and_pointer_reach_the_guest),
+		TEST(vnc_keys_that_the_guest_does_not_take_hold_up_neither_client_nor_end),
 		TEST(vnc_client_that_goes_releases_what_it_held),
 		TEST(vnc_clipboard_is_skipped),
 		TEST(vnc_messages_that_are_not_served_end_the_client),

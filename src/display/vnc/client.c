@@ -51,11 +51,15 @@ static void emit_key(void *opaque, unsigned code, bool down)
 	struct vnc_client *client = opaque;
 	int result = input_source_key(client->source, code, down);
 
-	if (result == -EAGAIN) {
-		/* The guest is slow to take keys: let the client wait, up to a point. */
-		(void)!input_source_flush(client->source, KEY_WAIT_MS);
+	if (result == -EAGAIN && !client->guest_stuck) {
+		/* The guest is slow to take keys: let the client wait, up to a point. One that
+		 * takes none (it is paused, or dead) costs that wait once and not for every key, of
+		 * which a client may have sent thousands. */
+		client->guest_stuck = input_source_flush(client->source, KEY_WAIT_MS) != 0;
 		result = input_source_key(client->source, code, down);
 	}
+	if (!result && down)
+		client->guest_stuck = false;
 	if (result)
 		log_guest(
 			"vnc", "%s: the guest does not take keys, %u is lost", client->name, code);
@@ -472,7 +476,8 @@ static void serve(struct vnc_client *client, rfbClientPtr rfb, int64_t deadline)
 	pthread_mutex_lock(&server->lock);
 	client->rfb = rfb;
 	pthread_mutex_unlock(&server->lock);
-	while (!is_shut(rfb)) {
+	/* What a client has sent before it was shut down may still be read for long. */
+	while (!is_shut(rfb) && !backend_should_stop(server->backend)) {
 		if (wait_readable(rfb->sock, started ? -1 : deadline))
 			break;
 		if (started) {
@@ -556,6 +561,7 @@ static void *client_main(void *opaque)
 	pthread_setname_np(pthread_self(), name);
 	describe(client, fd);
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)); /* no TCP: no need */
+	client->guest_stuck = false;
 	rfb = take_surface(client) ? shake_hands(client, fd, deadline) : NULL;
 	if (rfb) {
 		log_debug("vnc", "%s: connected", client->name);

@@ -70,6 +70,7 @@ struct vnc_client {
 	struct input_source *source; /* NULL: no input devices */
 	struct vnc_keyboard keyboard;
 	struct vnc_pointer pointer;
+	bool guest_stuck; /* it took no key for KEY_WAIT_MS: do not wait again until it does */
 
 	atomic_uint leds, capabilities; /* from the router's thread */
 };
