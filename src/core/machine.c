@@ -363,10 +363,22 @@ static void dump(struct machine *machine)
 		release_vcpus(machine);
 }
 
+/* A guest may crash at every start, many times a second. */
+static void warn_of_crash(struct machine *machine, const char *what)
+{
+	unsigned dropped;
+
+	if (!log_limit_pass(&machine->crash_limit, &dropped))
+		return;
+	if (dropped)
+		log_warn("machine", "%u more crashes since the last one that was told", dropped);
+	log_warn("machine", "%s", what);
+}
+
 static void handle_panic(struct machine *machine)
 {
 	if (!machine->panicked)
-		log_warn("machine", "the guest's kernel panicked");
+		warn_of_crash(machine, "the guest's kernel panicked");
 	machine->panicked = true;
 	if (machine->config.no_reboot)
 		end(machine, EXIT_STATUS_CRASH);
@@ -399,7 +411,7 @@ static void handle_requests(struct machine *machine, struct error *err)
 		end(machine, machine->panicked ? EXIT_STATUS_CRASH : EXIT_STATUS_OK);
 	} else if (requests & (MACHINE_RESET | MACHINE_TRIPLE_FAULT)) {
 		if (requests & MACHINE_TRIPLE_FAULT)
-			log_warn("machine", "the guest crashed (triple fault) and starts again");
+			warn_of_crash(machine, "the guest crashed (triple fault) and starts again");
 		reset_guest(machine, err);
 	}
 	if (machine->ended)
@@ -458,6 +470,16 @@ static int remaining_ms(uint64_t deadline_ns)
 	return (int)min_u64(ms, 1000000);
 }
 
+/* Whether somebody asked us to end while there was no guest yet that could be asked. */
+static bool ends_before_start(void)
+{
+	sigset_t pending;
+
+	return sigpending(&pending) == 0 &&
+	       (sigismember(&pending, SIGTERM) || sigismember(&pending, SIGINT) ||
+		       sigismember(&pending, SIGHUP));
+}
+
 static void run_loop(
 	struct machine *machine, int signal_fd, uint64_t deadline_ns, struct error *err)
 {
@@ -510,13 +532,15 @@ int machine_run(struct machine *machine, const struct machine_hooks *hooks, stru
 		error_set(err, errno, "signalfd: %s", strerror(errno));
 		return EXIT_STATUS_FAILURE;
 	}
-	set_state(machine, VM_RUNNING);
-	atomic_store(&machine->hold, false);
-	for (unsigned i = 0; i < machine->vcpu_count; i++) {
-		if (vcpu_start(machine->vcpus[i], err)) {
+	if (ends_before_start()) {
+		end(machine, EXIT_STATUS_OK);
+	} else {
+		set_state(machine, VM_RUNNING);
+		atomic_store(&machine->hold, false);
+	}
+	for (unsigned i = 0; i < machine->vcpu_count && !machine->ended; i++) {
+		if (vcpu_start(machine->vcpus[i], err))
 			end(machine, EXIT_STATUS_FAILURE);
-			break;
-		}
 	}
 	run_loop(machine, signal_fd, deadline, err);
 	close(signal_fd);

@@ -19,6 +19,7 @@
 #include "core/guest_mem.h"
 #include "core/irqchip.h"
 #include "core/kvm.h"
+#include "core/log.h"
 #include "core/vcpu.h"
 #include "core/vm_control.h"
 
@@ -95,6 +96,7 @@ struct machine {
 
 	/* machine's thread */
 	bool ended, panicked;
+	struct log_limit crash_limit;
 	bool told_to_end; /* by a signal, since this guest began */
 	int exit_status;
 	uint64_t power_button_ns;

@@ -1,6 +1,7 @@
 """How a guest ends, starts again and idles: exit status, resets, power, timeout."""
 
 import os
+import signal
 import subprocess
 import tempfile
 import time
@@ -34,6 +35,18 @@ class Ending(guest.GuestTest):
         card.terminate()
         card.expect("power button")
         self.assertEqual(card.wait(), 0)
+
+    def test_sigterm_before_there_is_a_guest_ends_at_once(self):
+        def ask():
+            # Pending signals survive an exec, as if this had come while a kernel was being unpacked.
+            signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+            os.kill(os.getpid(), signal.SIGTERM)
+
+        result = subprocess.run(
+            [guest.VMGUI, "--headless"], stdin=subprocess.DEVNULL, capture_output=True, timeout=guest.PATIENCE,
+            check=False, preexec_fn=ask,
+        )  # fmt: skip
+        self.assertEqual((result.returncode, result.stdout, result.stderr), (0, b"", b""))
 
     def test_timeout_ends_with_4(self):
         card = self.guest("--timeout", "2")
