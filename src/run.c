@@ -29,6 +29,8 @@
 #define MAX_DISPLAYS 4
 #define REFRESH_HZ   60
 
+#define DISPLAY_STOP_SECONDS 3u
+
 static const struct board_video default_video = { .width = 1024, .height = 768, .depth = 32 };
 
 struct run {
@@ -295,10 +297,15 @@ static int create_console(struct run *run, struct error *err)
 	return console_terminal_start(run->console, err);
 }
 
-static void tear_down(struct run *run)
+/* False: a display does not end, and everything that it uses has to stay. */
+static bool tear_down(struct run *run)
 {
+	bool stuck = false;
+
 	for (unsigned i = 0; i < run->display_count; i++)
-		backend_stop(run->displays[i]);
+		stuck |= backend_stop_within(run->displays[i], DISPLAY_STOP_SECONDS) != 0;
+	if (stuck)
+		return false;
 	if (run->refresh)
 		refresh_stop(run->refresh);
 	console_terminal_stop(run->console);
@@ -311,6 +318,7 @@ static void tear_down(struct run *run)
 		refresh_destroy(run->refresh);
 	if (run->surface)
 		surface_destroy(run->surface);
+	return true;
 }
 
 int run_guest(const struct config *config)
@@ -390,7 +398,13 @@ int run_guest(const struct config *config)
 				status = EXIT_STATUS_FAILURE;
 		}
 	}
-	tear_down(&run);
+	if (!tear_down(&run)) {
+		/* Neither may its thread's modules be unloaded under it, which exit() would do. */
+		console_terminal_stop(run.console);
+		if (err.text[0])
+			log_error("run", "%s", err.text);
+		_exit(status);
+	}
 	board_destroy(&run.board);
 	console_terminal_destroy(run.console);
 close_image:

@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "core/log.h"
 #include "core/module.h"
@@ -38,9 +39,10 @@ struct display_backend {
 	atomic_bool stop;
 
 	pthread_mutex_t lock;
-	pthread_cond_t started;
+	pthread_cond_t changed; /* phase or gone; CLOCK_MONOTONIC */
 	/* under lock */
 	enum phase phase;
+	bool gone;     /* fini has returned, too: joining takes no time */
 	bool notified; /* before there was somebody to wake */
 	int init_result;
 
@@ -94,6 +96,7 @@ int backend_create(const char *name, const struct display_host *host, struct dis
 	const struct display_backend_ops *ops;
 	struct display_backend *backend;
 	struct module *module = NULL;
+	pthread_condattr_t attributes;
 	int result;
 
 	if (!info)
@@ -113,7 +116,10 @@ int backend_create(const char *name, const struct display_host *host, struct dis
 	backend->host = *host;
 	backend->module = module;
 	pthread_mutex_init(&backend->lock, NULL);
-	pthread_cond_init(&backend->started, NULL);
+	pthread_condattr_init(&attributes);
+	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+	pthread_cond_init(&backend->changed, &attributes);
+	pthread_condattr_destroy(&attributes);
 	*out = backend;
 	return 0;
 }
@@ -123,7 +129,7 @@ void backend_destroy(struct display_backend *backend)
 	if (!backend)
 		return;
 	backend_stop(backend);
-	pthread_cond_destroy(&backend->started);
+	pthread_cond_destroy(&backend->changed);
 	pthread_mutex_destroy(&backend->lock);
 	module_close(backend->module);
 	free(backend);
@@ -137,18 +143,16 @@ static void set_phase(struct display_backend *backend, enum phase phase)
 		backend->ops->wakeup(backend);
 	if (phase != PHASE_STARTING)
 		backend->notified = false;
-	pthread_cond_signal(&backend->started);
+	pthread_cond_signal(&backend->changed);
 	pthread_mutex_unlock(&backend->lock);
 }
 
-static void *backend_main(void *opaque)
+static void live(struct display_backend *backend)
 {
-	struct display_backend *backend = opaque;
-
 	backend->init_result = backend->ops->init(backend, backend->argument, backend->init_error);
 	if (backend->init_result) {
 		set_phase(backend, PHASE_ENDED);
-		return NULL;
+		return;
 	}
 	set_phase(backend, PHASE_RUNNING);
 	backend->ops->run(backend);
@@ -156,6 +160,17 @@ static void *backend_main(void *opaque)
 	backend->ops->fini(backend);
 	if (!backend_should_stop(backend))
 		log_info("display", "%s: closed; the guest goes on", backend->ops->name);
+}
+
+static void *backend_main(void *opaque)
+{
+	struct display_backend *backend = opaque;
+
+	live(backend);
+	pthread_mutex_lock(&backend->lock);
+	backend->gone = true;
+	pthread_cond_signal(&backend->changed);
+	pthread_mutex_unlock(&backend->lock);
 	return NULL;
 }
 
@@ -168,6 +183,7 @@ int backend_start(struct display_backend *backend, const char *argument, struct 
 		return error_set(err, EBUSY, "display '%s': runs already", backend->ops->name);
 	memset(backend->private, 0, backend->ops->private_size);
 	atomic_store(&backend->stop, false);
+	backend->gone = false;
 	set_phase(backend, PHASE_STARTING);
 	backend->argument = argument;
 	backend->init_error = err;
@@ -185,7 +201,7 @@ int backend_start(struct display_backend *backend, const char *argument, struct 
 
 	pthread_mutex_lock(&backend->lock);
 	while (backend->phase == PHASE_STARTING)
-		pthread_cond_wait(&backend->started, &backend->lock);
+		pthread_cond_wait(&backend->changed, &backend->lock);
 	result = backend->init_result;
 	pthread_mutex_unlock(&backend->lock);
 	if (result)
@@ -201,6 +217,31 @@ void backend_stop(struct display_backend *backend)
 	backend_notify(backend);
 	pthread_join(backend->thread, NULL);
 	backend->joinable = false;
+}
+
+int backend_stop_within(struct display_backend *backend, unsigned seconds)
+{
+	struct timespec deadline;
+	int result = 0;
+
+	if (!backend || !backend->joinable)
+		return 0;
+	atomic_store(&backend->stop, true);
+	backend_notify(backend);
+	clock_gettime(CLOCK_MONOTONIC, &deadline);
+	deadline.tv_sec += (time_t)seconds;
+	pthread_mutex_lock(&backend->lock);
+	while (!backend->gone && !result)
+		result = -pthread_cond_timedwait(&backend->changed, &backend->lock, &deadline);
+	if (backend->gone)
+		result = 0;
+	pthread_mutex_unlock(&backend->lock);
+	if (result)
+		log_warn("display", "%s: does not answer for %u s; ending without it",
+			backend->ops->name, seconds);
+	else
+		backend_stop(backend);
+	return result;
 }
 
 void backend_notify(struct display_backend *backend)

@@ -62,6 +62,9 @@ VMGUI_MUST_USE int backend_start(
 	struct display_backend *backend, const char *argument, struct error *err);
 /* Asks run to end and joins; idempotent. backend_start may follow again. */
 void backend_stop(struct display_backend *backend);
+/* The same, but gives up on a display that does not answer (a toolkit whose server is stuck):
+ * -ETIMEDOUT. Then its thread lives on: nothing that it uses may be freed, not even itself. */
+VMGUI_MUST_USE int backend_stop_within(struct display_backend *backend, unsigned seconds);
 void backend_destroy(struct display_backend *backend);
 /* The VM's state or the LEDs changed: wake up and look. Any thread. */
 void backend_notify(struct display_backend *backend);

@@ -3,6 +3,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <png.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "display/backend.h"
 #include "display/png_file.h"
 #include "display/surface.h"
 #include "display_conformance.h"
@@ -142,12 +144,48 @@ static bool capture(void *opaque, struct display_picture *picture)
 	return read_png(path, picture);
 }
 
+static enum vm_state state_running(void *opaque)
+{
+	(void)opaque;
+	return VM_RUNNING;
+}
+
+/* A FIFO that nobody reads is a display that does not answer. */
+static void backend_that_does_not_answer_is_given_up(void **state)
+{
+	static const struct vm_control control = { .state = state_running };
+	struct surface *surface = surface_create();
+	struct display_host host = { .surface = surface, .control = &control, .guest_name = "x" };
+	struct display_backend *backend;
+	uint32_t *pixels, stride;
+	struct error err;
+	char bytes[4096];
+	int fd;
+
+	(void)state;
+	assert_int_equal(surface_write_begin(surface, 8, 8, &pixels, &stride), 0);
+	surface_write_end(surface, &(struct rect){ 0, 0, 8, 8 }, 1);
+	assert_int_equal(mkfifo(path, 0600), 0);
+	assert_int_equal(backend_create("png", &host, &backend, &err), 0);
+	assert_int_equal(backend_start(backend, path, &err), 0);
+	assert_int_equal(backend_stop_within(backend, 1), -ETIMEDOUT);
+	fd = open(path, O_RDONLY);
+	while (read(fd, bytes, sizeof(bytes)) > 0)
+		;
+	close(fd);
+	assert_int_equal(backend_stop_within(backend, 20), 0);
+	backend_destroy(backend);
+	surface_destroy(surface);
+	unlink(path);
+}
+
 int main(void)
 {
 	const struct display_conformance png = {
 		.backend = "png", .argument = path, .capture = capture, .capture_at_end = true
 	};
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(backend_that_does_not_answer_is_given_up),
 		cmocka_unit_test(png_file_holds_the_pixels),
 		cmocka_unit_test(png_file_replaces_and_keeps_a_link),
 		cmocka_unit_test(png_file_into_a_device_does_not_replace_it),
