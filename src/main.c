@@ -1,5 +1,6 @@
 /* vmgui: the command line's front door. Reads the command and hands over; nothing else ends the
  * process. See shared notes in src/run.c and src/board.c for how a guest comes to be. */
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -170,10 +171,26 @@ static int check_command_word(const char *word)
 	return usage_error(&err);
 }
 
+/* Started with standard descriptors closed, the next files to be opened would take their numbers,
+ * and the guest's console would write into them. */
+static void fill_standard_descriptors(void)
+{
+	int fd;
+
+	do {
+		fd = open("/dev/null", O_RDWR);
+	} while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd >= 0)
+		close(fd);
+}
+
 int main(int argc, char **argv)
 {
 	int status;
 
+	if (fcntl(STDIN_FILENO, F_GETFD) < 0 || fcntl(STDOUT_FILENO, F_GETFD) < 0 ||
+		fcntl(STDERR_FILENO, F_GETFD) < 0)
+		fill_standard_descriptors();
 	if (argc > 1) {
 		for (size_t i = 0; i < array_size(commands); i++) {
 			if (!strcmp(argv[1], commands[i].name))

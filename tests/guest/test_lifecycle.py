@@ -76,6 +76,19 @@ class Ending(guest.GuestTest):
             os.close(errors)
         self.assertEqual(result.returncode, 7)
 
+    def test_closed_standard_descriptors_are_not_taken_for_the_console(self):
+        for closed in ("<&-", ">&-", "2>&-", "<&- >&- 2>&-"):
+            with self.subTest(closed=closed):
+                # A guest that resets itself makes work for the machine's own descriptors.
+                command = f'exec "$0" --headless --exit-port -p "testcard.run=reset,kbd" --timeout 1 {closed}'
+                result = subprocess.run(
+                    ["sh", "-c", command, guest.VMGUI], capture_output=True, stdin=subprocess.DEVNULL,
+                    timeout=guest.PATIENCE, check=False,
+                )  # fmt: skip
+                self.assertEqual(result.returncode, 4)
+                if "2>" not in closed:
+                    self.assertEqual(result.stderr.decode(), "vmgui: --timeout 1: the guest has not ended by itself\n")
+
     def test_nothing_but_the_console_is_printed(self):
         status, output, errors = guest.run("testcard", "--headless", "--exit-port", "-p", "testcard.run=exit,0")
         self.assertEqual(status, 0)
