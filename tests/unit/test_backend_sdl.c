@@ -293,6 +293,10 @@ static void sdl_hotkeys_reach_the_machine_not_the_guest(void **state)
 	expect(fixture, "");
 	expect_count(&fixture->pauses, 1);
 	expect_count(&fixture->screenshots, 1);
+	/* A Russian keyboard has a letter of its own there. */
+	push_key(SDL_SCANCODE_S, 0x44b, mod, true);
+	push_key(SDL_SCANCODE_S, 0x44b, mod, false);
+	expect_count(&fixture->screenshots, 2);
 	/* Others are the guest's: Ctrl-Alt-Del, Ctrl-Alt-F1, Alt-F. */
 	push_key(SDL_SCANCODE_DELETE, SDLK_DELETE, mod, true);
 	push_key(SDL_SCANCODE_F1, SDLK_F1, mod, true);

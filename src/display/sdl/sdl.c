@@ -222,14 +222,25 @@ static void handle_wheel(struct sdl_window *sdl, const SDL_MouseWheelEvent *even
 
 /* --- keyboard --- */
 
-/* Ctrl-Alt with one of our letters, by what is printed on the key. */
+/* What is printed on the key; on a keyboard without Latin letters (Greek, Russian) what stands at
+ * its place on others: nobody may be caught in a grab. */
+static SDL_Keycode latin_letter(const SDL_Keysym *key)
+{
+	bool foreign = key->sym > 0x7f && !(key->sym & SDLK_SCANCODE_MASK);
+
+	if (foreign && key->scancode >= SDL_SCANCODE_A && key->scancode <= SDL_SCANCODE_Z)
+		return SDLK_a + (SDL_Keycode)(key->scancode - SDL_SCANCODE_A);
+	return key->sym;
+}
+
+/* Ctrl-Alt with one of our letters. */
 static bool handle_hotkey(struct sdl_window *sdl, const SDL_Keysym *key)
 {
 	const struct vm_control *control = sdl->host->control;
 
 	if (!(key->mod & KMOD_CTRL) || !(key->mod & KMOD_ALT) || (key->mod & KMOD_SHIFT))
 		return false;
-	switch (key->sym) {
+	switch (latin_letter(key)) {
 	case SDLK_g:
 		set_grab(sdl, !sdl->grabbed && sdl->source && !is_absolute(sdl) &&
 				      (atomic_load(&sdl->capabilities) & INPUT_POINTER_RELATIVE));
