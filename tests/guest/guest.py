@@ -4,6 +4,7 @@ A guest's serial console is a pseudo-terminal here, because vmgui gives it to st
 or there is no display. What the card says there is in assets/testcard/README.md. The environment names the program: VMGUI.
 """
 
+import ctypes
 import fcntl
 import os
 import pty
@@ -27,6 +28,9 @@ VMGUI = os.environ.get("VMGUI", "vmgui")
 # Sanitizers and busy machines are slow; nothing that passes waits as long.
 PATIENCE = int(os.environ.get("VMGUI_TEST_PATIENCE", "30"))
 SKIPPED = 77
+
+PR_SET_PDEATHSIG = 1
+LIBC = ctypes.CDLL(None)
 
 KVM_GET_API_VERSION = 0xAE00
 KVM_CREATE_VM = 0xAE01
@@ -65,6 +69,11 @@ def why_no_kvm():
         return f"/dev/kvm: no virtual machine: {error.strerror}"
     finally:
         os.close(kvm)
+
+
+def end_with_the_test():
+    """For a child: no guest outlives a test that was killed."""
+    LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def free_display():
@@ -110,7 +119,7 @@ class Guest:
         # A session of its own, so that the terminal's signals are nobody else's.
         self.process = subprocess.Popen(
             line, stdin=terminal, stdout=terminal, stderr=self.errors, env=environment(self.folder.name),
-            cwd=self.folder.name, start_new_session=True,
+            cwd=self.folder.name, start_new_session=True, preexec_fn=end_with_the_test,
         )  # fmt: skip
         os.close(terminal)
         self.reader = threading.Thread(target=self._read, daemon=True)
@@ -267,7 +276,7 @@ def run(*arguments, timeout=PATIENCE, folder=None):
     with tempfile.TemporaryDirectory(prefix="vmgui-test-") as own:
         result = subprocess.run(
             [VMGUI, *arguments], stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout, check=False,
-            env=environment(folder or own), cwd=own,
+            env=environment(folder or own), cwd=own, preexec_fn=end_with_the_test,
         )  # fmt: skip
     return result.returncode, result.stdout.decode(errors="replace"), result.stderr.decode(errors="replace")
 
