@@ -423,33 +423,6 @@ static void boot_initrd_without_room_is_refused(void **state)
 	assert_non_null(strstr(f->err.text, "directory"));
 }
 
-static void boot_packed_initrd_is_unpacked_when_asked(void **state)
-{
-	struct fixture *f = *state;
-	uint8_t cpio[3000] = "070701";
-	struct image packed = { NULL, 0 };
-	FILE *file;
-
-	build_gzip(&packed, cpio, sizeof(cpio));
-	for (unsigned tail = 0; tail < 2; tail++) {
-		uint8_t last = tail ? 'x' : 0;
-
-		file = fopen(f->initrd, "w");
-		assert_non_null(file);
-		fwrite(packed.data, 1, packed.size_bytes, file);
-		fwrite(&last, 1, 1, file);
-		fclose(file);
-		f->options.initrd_path = f->initrd;
-		f->options.unpack_initrd = true;
-		build_bzimage(&f->file, NULL, 0);
-		load_well(f);
-		/* Something behind the stream: another archive, perhaps; left to the kernel. */
-		assert_int_equal(
-			params(f).hdr.ramdisk_size, tail ? packed.size_bytes + 1 : sizeof(cpio));
-	}
-	image_free(&packed);
-}
-
 static void boot_screen_info_describes_the_framebuffer(void **state)
 {
 	struct fixture *f = *state;
@@ -546,7 +519,6 @@ int main(void)
 		TEST(boot_damaged_payload_falls_back_to_the_decompressor),
 		TEST(boot_initrd_lies_at_the_top_of_low_memory),
 		TEST(boot_initrd_without_room_is_refused),
-		TEST(boot_packed_initrd_is_unpacked_when_asked),
 		TEST(boot_screen_info_describes_the_framebuffer),
 		TEST(boot_params_too_long_are_refused),
 		TEST(boot_kernel_in_the_machines_own_memory_is_refused),

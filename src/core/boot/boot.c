@@ -6,7 +6,6 @@
 #include "core/boot/boot.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <stdio.h>
@@ -199,80 +198,6 @@ static int open_kernel(
 	return 0;
 }
 
-/* The initrd as the guest gets it. Unpacking is an improvement only: where it cannot be done, or
- * would take too much of the guest's RAM, the file goes in as it is. */
-static int open_initrd(
-	struct boot_image *image, const struct boot_options *options, struct error *err)
-{
-	struct boot_source content;
-	struct error reason;
-	uint8_t magic[6];
-	int r;
-
-	r = boot_source_open(&image->initrd, options->initrd_path, "--initrd", err);
-	if (r)
-		return r;
-	image->has_initrd = true;
-	if (!options->unpack_initrd)
-		return 0;
-	r = payload_open_file(&image->initrd, options->ram_bytes ? options->ram_bytes / 3 : GIB(1),
-		options->use_cache, &content, &reason);
-	if (!r && (boot_source_read(&content, 0, magic, sizeof(magic)) != 0 ||
-			  memcmp(magic, "070701", sizeof(magic)) != 0)) {
-		r = error_set(&reason, EINVAL, "what it unpacks to is no cpio archive");
-		boot_source_close(&content);
-	}
-	if (r) {
-		log_debug("boot", "initrd: as it is: %s", reason.text);
-		return 0;
-	}
-	boot_source_close(&image->initrd);
-	image->initrd = content;
-	return 0;
-}
-
-/* Kernel and initrd are opened side by side: unpacking either takes about a second. */
-struct initrd_job {
-	struct boot_image *image;
-	const struct boot_options *options;
-	struct error err;
-	int r;
-};
-
-static void *run_initrd_job(void *opaque)
-{
-	struct initrd_job *job = opaque;
-
-	job->r = open_initrd(job->image, job->options, &job->err);
-	return NULL;
-}
-
-static int open_files(
-	struct boot_image *image, const struct boot_options *options, struct error *err)
-{
-	struct initrd_job job = { .image = image, .options = options };
-	pthread_t thread;
-	bool threaded = false;
-	int r;
-
-	if (options->initrd_path && options->unpack_initrd) {
-		threaded = pthread_create(&thread, NULL, run_initrd_job, &job) == 0;
-		if (threaded)
-			pthread_setname_np(thread, "boot-initrd");
-	}
-	r = open_kernel(image, options, err);
-	if (threaded)
-		pthread_join(thread, NULL);
-	else if (!r && options->initrd_path)
-		run_initrd_job(&job);
-	if (!r && job.r) {
-		r = job.r;
-		if (err)
-			*err = job.err;
-	}
-	return r;
-}
-
 int boot_open(const struct boot_options *options, struct boot_image **out, struct error *err)
 {
 	struct boot_image *image;
@@ -294,7 +219,11 @@ int boot_open(const struct boot_options *options, struct boot_image **out, struc
 		r = error_set(err, ENOMEM, "boot: out of memory");
 		goto fail;
 	}
-	r = open_files(image, options, err);
+	r = open_kernel(image, options, err);
+	if (!r && options->initrd_path) {
+		r = boot_source_open(&image->initrd, options->initrd_path, "--initrd", err);
+		image->has_initrd = !r;
+	}
 	if (r)
 		goto fail;
 	params_max = min_u64(LOW_CMDLINE_MAX,

@@ -26,7 +26,6 @@ struct boot_options {
 	const char *params;      /* the kernel command line; NULL: empty */
 	uint64_t ram_bytes;      /* of the guest; bounds what decompression may produce */
 	bool use_cache;
-	bool unpack_initrd; /* decompress the initrd on the host too, if it is one whole stream */
 };
 
 /* The start-up mode of a linear framebuffer, for screen_info. */

@@ -72,29 +72,18 @@ struct unpack_request {
 	enum unpack_format format;
 	const uint8_t *input;
 	size_t input_bytes;
-	size_t output_room;
-	bool whole_input; /* nothing but zeroes may follow the stream */
-	bool exact_size;  /* output_room is what must come out */
+	size_t output_bytes; /* what must come out */
 	bool use_cache;
 };
 
-static bool all_zero(const uint8_t *data, size_t length)
-{
-	for (size_t i = 0; i < length; i++)
-		if (data[i])
-			return false;
-	return true;
-}
-
-/* The cache does not know for how much there is room this time. */
+/* The cache goes by the input alone, which does not hold the announced size. */
 static int check_size(
 	const struct unpack_request *request, struct boot_source *content, struct error *err)
 {
-	if (content->size_bytes <= request->output_room &&
-		(!request->exact_size || content->size_bytes == request->output_room))
+	if (content->size_bytes == request->output_bytes)
 		return 0;
 	boot_source_close(content);
-	return error_set(err, ENOSPC, "it unpacks to more than it announces or fits");
+	return error_set(err, EINVAL, "it does not unpack to the size that it announces");
 }
 
 static int unpack(
@@ -104,7 +93,7 @@ static int unpack(
 	struct unpack_job job = {
 		.input = request->input,
 		.input_bytes = request->input_bytes,
-		.output_room = request->output_room,
+		.output_room = request->output_bytes,
 	};
 	int r;
 
@@ -113,26 +102,22 @@ static int unpack(
 		if (image_cache_find(digest, content) == 0)
 			return check_size(request, content, err);
 	}
-	job.output = boot_source_map(request->output_room);
+	job.output = boot_source_map(request->output_bytes);
 	if (!job.output)
-		return error_set(err, ENOMEM, "no memory for %zu bytes", request->output_room);
+		return error_set(err, ENOMEM, "no memory for %zu bytes", request->output_bytes);
 	r = run_module(request->format, &job, err);
-	if (!r && request->whole_input &&
-		!all_zero(request->input + job.consumed_bytes,
-			request->input_bytes - job.consumed_bytes))
-		r = error_set(err, EINVAL, "more follows the compressed stream");
-	if (!r && request->exact_size && job.output_bytes != request->output_room)
+	if (!r && job.output_bytes != request->output_bytes)
 		r = error_set(err, EINVAL, "it unpacks to %zu bytes, not to %zu as it says",
-			job.output_bytes, request->output_room);
+			job.output_bytes, request->output_bytes);
 	if (r) {
-		munmap(job.output, request->output_room);
+		munmap(job.output, request->output_bytes);
 		return r;
 	}
 	if (request->use_cache &&
 		image_cache_store(digest, job.output, job.output_bytes, content) == 0)
-		munmap(job.output, request->output_room);
+		munmap(job.output, request->output_bytes);
 	else
-		boot_source_from_map(content, job.output, request->output_room, job.output_bytes);
+		boot_source_from_map(content, job.output, request->output_bytes, job.output_bytes);
 	return 0;
 }
 
@@ -141,7 +126,6 @@ int payload_open_kernel(const struct boot_source *source, uint64_t offset, uint6
 {
 	struct unpack_request request = {
 		.format = payload_probe(source, offset),
-		.exact_size = true,
 		.use_cache = use_cache,
 	};
 	uint32_t announced;
@@ -169,40 +153,9 @@ int payload_open_kernel(const struct boot_source *source, uint64_t offset, uint6
 	request.input = input;
 	/* gzip has that size in its own trailer; the kernel's build adds it to all others. */
 	request.input_bytes = length_bytes - (request.format == UNPACK_GZIP ? 0 : TRAILER_BYTES);
-	request.output_room = announced;
+	request.output_bytes = announced;
 	r = unpack(&request, kernel, err);
 out_unmap:
 	munmap(input, length_bytes);
-	return r;
-}
-
-int payload_open_file(const struct boot_source *source, uint64_t max_bytes, bool use_cache,
-	struct boot_source *content, struct error *err)
-{
-	struct unpack_request request = {
-		.format = payload_probe(source, 0),
-		.whole_input = true,
-		.use_cache = use_cache,
-		.input_bytes = source->size_bytes,
-		.output_room = min_u64(max_bytes, MAX_OUTPUT_BYTES),
-	};
-	uint8_t *input;
-	int r;
-
-	if (request.format == UNPACK_UNKNOWN)
-		return error_set(err, EINVAL, "it is not compressed with anything known");
-	if (source->size_bytes > MAX_OUTPUT_BYTES || !request.output_room)
-		return error_set(err, EINVAL, "it is too large");
-	input = boot_source_map(source->size_bytes);
-	if (!input)
-		return error_set(err, ENOMEM, "no memory for it");
-	r = boot_source_read(source, 0, input, source->size_bytes);
-	if (r) {
-		error_set(err, -r, "it cannot be read: %s", strerror(-r));
-	} else {
-		request.input = input;
-		r = unpack(&request, content, err);
-	}
-	munmap(input, source->size_bytes);
 	return r;
 }

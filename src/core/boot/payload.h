@@ -16,8 +16,4 @@ VMGUI_MUST_USE int payload_open_kernel(const struct boot_source *source, uint64_
 	uint64_t length_bytes, uint64_t max_bytes, bool use_cache, struct boot_source *kernel,
 	struct error *err);
 
-/* A whole file that is one compressed stream. */
-VMGUI_MUST_USE int payload_open_file(const struct boot_source *source, uint64_t max_bytes,
-	bool use_cache, struct boot_source *content, struct error *err);
-
 #endif
