@@ -233,6 +233,8 @@ static void *vcpu_main(void *opaque)
 			set_immediate_exit(vcpu, 0);
 			continue;
 		}
+		if (machine->config.debug_single_step && vcpu_single_step(vcpu))
+			log_guest("vcpu", "processor %u: KVM does not step it", vcpu->index);
 		if (ioctl(vcpu->fd, KVM_RUN, 0) == 0) {
 			vcpu->io_pending = false;
 			handle_exit(vcpu);

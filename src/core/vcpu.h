@@ -44,6 +44,9 @@ void vcpu_free_pristine(struct vcpu *vcpu);
 VMGUI_MUST_USE int vcpu_reset(struct vcpu *vcpu, struct error *err);
 VMGUI_MUST_USE int vcpu_set_entry(
 	struct vcpu *vcpu, const struct boot_entry *entry, struct error *err);
+/* One instruction, then KVM_EXIT_DEBUG. It works by the trap flag, which IRET and POPF load anew:
+ * to be asked for again before each run. */
+VMGUI_MUST_USE int vcpu_single_step(struct vcpu *vcpu);
 /* The guest's steal-time and watchdog code are told that it stood still. */
 void vcpu_mark_paused(struct vcpu *vcpu);
 

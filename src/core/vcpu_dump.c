@@ -115,9 +115,11 @@ void vcpu_dump_step(struct vcpu *vcpu, FILE *out)
 
 	if (ioctl(vcpu->fd, KVM_GET_REGS, &r) < 0 || ioctl(vcpu->fd, KVM_GET_SREGS, &s) < 0)
 		return;
+	flockfile(out); /* each processor has a thread that comes here */
 	fprintf(out,
 		"processor %u rip %016llx rflags %08llx rax %llx rbx %llx rcx %llx rdx %llx rsi "
 		"%llx rdi %llx rsp %llx\n",
 		vcpu->index, r.rip, r.rflags, r.rax, r.rbx, r.rcx, r.rdx, r.rsi, r.rdi, r.rsp);
 	dump_code(vcpu, out, s.cs.base + r.rip);
+	funlockfile(out);
 }

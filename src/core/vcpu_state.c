@@ -261,9 +261,6 @@ int vcpu_set_entry(struct vcpu *vcpu, const struct boot_entry *entry, struct err
 	struct kvm_regs regs = {
 		.rip = entry->rip, .rsi = entry->rsi, .rbx = entry->rbx, .rflags = 2
 	};
-	struct kvm_guest_debug debug = {
-		.control = KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_SINGLESTEP,
-	};
 	bool long_mode = entry->mode == BOOT_LONG_64;
 	struct kvm_segment data = flat_segment(entry->data_selector, 3, false);
 
@@ -289,11 +286,19 @@ int vcpu_set_entry(struct vcpu *vcpu, const struct boot_entry *entry, struct err
 		return error_set(err, errno,
 			"processor %u: KVM refuses the kernel's entry state: %s", vcpu->index,
 			strerror(errno));
-	if (vcpu->machine->config.debug_single_step &&
-		ioctl(vcpu->fd, KVM_SET_GUEST_DEBUG, &debug) < 0)
+	if (vcpu->machine->config.debug_single_step && vcpu_single_step(vcpu))
 		return error_set(
 			err, errno, "--debug-single-step: KVM cannot step: %s", strerror(errno));
 	return 0;
+}
+
+int vcpu_single_step(struct vcpu *vcpu)
+{
+	struct kvm_guest_debug debug = {
+		.control = KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_SINGLESTEP,
+	};
+
+	return ioctl(vcpu->fd, KVM_SET_GUEST_DEBUG, &debug) < 0 ? -errno : 0;
 }
 
 void vcpu_mark_paused(struct vcpu *vcpu)
