@@ -453,6 +453,7 @@ static int sdl_init(struct display_backend *backend, const char *argument, struc
 	SDL_SetHint(SDL_HINT_VIDEO_ALLOW_SCREENSAVER, "1");
 	SDL_SetHint(SDL_HINT_VIDEO_X11_NET_WM_BYPASS_COMPOSITOR, "0");
 	SDL_SetHint(SDL_HINT_MOUSE_FOCUS_CLICKTHROUGH, "1");
+	x11_guard_prepare();
 	if (SDL_InitSubSystem(SDL_INIT_VIDEO) < 0) {
 		result = error_set(err, ENODEV,
 			"sdl: cannot open a window: %s (run vmgui in a desktop session, or use "
@@ -497,6 +498,7 @@ destroy_view:
 quit:
 	SDL_Quit();
 	SDL_TLSCleanup();
+	x11_guard_remove();
 	return result;
 }
 

@@ -3,6 +3,7 @@
 
 #include <SDL_syswm.h>
 #include <dlfcn.h>
+#include <stdlib.h>
 
 #include "core/log.h"
 
@@ -20,6 +21,7 @@ jmp_buf *x11_guard_enter(jmp_buf *way_out)
 /* Xlib's handlers are the process's, and get no argument of ours. */
 static atomic_bool *connection_lost;
 static void (*unlock_display)(Display *display);
+static void *xlib; /* our own hold on it, from prepare to remove */
 
 static int on_protocol_error(Display *display, XErrorEvent *event)
 {
@@ -43,20 +45,35 @@ static int on_connection_lost(Display *display)
 
 static void set_handlers(int (*on_error)(Display *, XErrorEvent *), int (*on_io_error)(Display *))
 {
-	void *xlib = dlopen("libX11.so.6", RTLD_NOW | RTLD_NOLOAD);
+	void *loaded = dlopen("libX11.so.6", RTLD_NOW | RTLD_NOLOAD);
 	void (*set_error)(int (*)(Display *, XErrorEvent *));
 	void (*set_io_error)(int (*)(Display *));
 
-	if (!xlib)
+	if (!loaded)
 		return;
-	*(void **)&set_error = dlsym(xlib, "XSetErrorHandler");
-	*(void **)&set_io_error = dlsym(xlib, "XSetIOErrorHandler");
-	*(void **)&unlock_display = dlsym(xlib, "XUnlockDisplay");
+	*(void **)&set_error = dlsym(loaded, "XSetErrorHandler");
+	*(void **)&set_io_error = dlsym(loaded, "XSetIOErrorHandler");
+	*(void **)&unlock_display = dlsym(loaded, "XUnlockDisplay");
 	if (set_error)
 		set_error(on_error);
 	if (set_io_error)
 		set_io_error(on_io_error);
-	dlclose(xlib); /* whoever else uses it keeps it */
+	dlclose(loaded); /* whoever else uses it keeps it */
+}
+
+void x11_guard_prepare(void)
+{
+	int (*(*set_error)(int (*)(Display *, XErrorEvent *)))(Display *, XErrorEvent *);
+	const char *server = getenv("DISPLAY");
+
+	if (xlib || !server || !*server)
+		return;
+	xlib = dlopen("libX11.so.6", RTLD_NOW);
+	if (!xlib)
+		return;
+	*(void **)&set_error = dlsym(xlib, "XSetErrorHandler");
+	if (set_error)
+		set_error(on_protocol_error);
 }
 
 void x11_guard_install(SDL_Window *window, atomic_bool *lost)
@@ -73,8 +90,15 @@ void x11_guard_install(SDL_Window *window, atomic_bool *lost)
 void x11_guard_remove(void)
 {
 	set_handlers(NULL, NULL);
+	if (xlib)
+		dlclose(xlib);
+	xlib = NULL;
 }
 #else
+void x11_guard_prepare(void)
+{
+}
+
 void x11_guard_install(SDL_Window *window, atomic_bool *lost)
 {
 	(void)window;

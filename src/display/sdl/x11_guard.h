@@ -22,10 +22,14 @@
  * process ends. */
 jmp_buf *x11_guard_enter(jmp_buf *way_out);
 
+/* Before SDL's video starts. When it ends, SDL puts back the handler of protocol errors that it
+ * found and only then closes its connections, on which an answer may still be on its way: a wake-up
+ * sent to the window that was just closed. So what SDL finds has to be ours. */
+void x11_guard_prepare(void);
 /* *lost becomes true with the first loss; SDL must not be called after that. Does nothing where the
  * window is not one of X11. */
 void x11_guard_install(SDL_Window *window, atomic_bool *lost);
-/* After the window is closed: Xlib may outlive us. */
+/* After SDL's video has ended: Xlib may outlive us. */
 void x11_guard_remove(void);
 
 #endif
