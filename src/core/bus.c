@@ -2,9 +2,12 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <stdatomic.h>
 #include <string.h>
+#include <unistd.h>
 
-#define MAX_REGIONS 256
+#define MAX_REGIONS   256
+#define MAX_DOORBELLS 256
 
 struct bus {
 	const char *name;
@@ -15,6 +18,11 @@ struct bus {
 	pthread_rwlock_t lock;
 	unsigned count;                         /* lock */
 	struct bus_region regions[MAX_REGIONS]; /* lock; sorted by base */
+	struct bus_doorbell_ops doorbell_ops;   /* immutable once connected */
+	/* Doorbells that bus_write itself has to look for: 0 where KVM rings them. */
+	atomic_uint own_doorbells;
+	unsigned doorbell_count;                      /* lock */
+	struct bus_doorbell doorbells[MAX_DOORBELLS]; /* lock */
 };
 
 struct bus *bus_create(const char *name, uint64_t limit)
@@ -108,6 +116,98 @@ int bus_remove(struct bus *bus, uint64_t base)
 	}
 	pthread_rwlock_unlock(&bus->lock);
 	return ret;
+}
+
+void bus_connect_doorbells(struct bus *bus, const struct bus_doorbell_ops *ops)
+{
+	bus->doorbell_ops = *ops;
+}
+
+static bool same_doorbell(const struct bus_doorbell *a, const struct bus_doorbell *b)
+{
+	return a->address == b->address && a->width == b->width && a->match == b->match &&
+	       (!a->match || a->value == b->value) && a->eventfd == b->eventfd;
+}
+
+/* Index of the doorbell, or doorbell_count; lock held. */
+static unsigned find_doorbell(const struct bus *bus, const struct bus_doorbell *doorbell)
+{
+	unsigned i = 0;
+
+	while (i < bus->doorbell_count && !same_doorbell(&bus->doorbells[i], doorbell))
+		i++;
+	return i;
+}
+
+int bus_add_doorbell(struct bus *bus, const struct bus_doorbell *doorbell, struct error *err)
+{
+	const struct bus_doorbell_ops *ops = &bus->doorbell_ops;
+	unsigned long long address = doorbell->address;
+	int ret = 0;
+
+	if (doorbell->width > 8 || (doorbell->width & (doorbell->width - 1)) ||
+		(doorbell->match && !doorbell->width) || doorbell->address > bus->last)
+		return error_set(err, EINVAL, "%s: a doorbell of %u bytes at 0x%llx", bus->name,
+			doorbell->width, address);
+	pthread_rwlock_wrlock(&bus->lock);
+	if (find_doorbell(bus, doorbell) < bus->doorbell_count)
+		ret = -EEXIST;
+	else if (bus->doorbell_count == MAX_DOORBELLS)
+		ret = -ENOSPC;
+	else if (ops->bind)
+		ret = ops->bind(ops->opaque, doorbell);
+	if (!ret) {
+		bus->doorbells[bus->doorbell_count++] = *doorbell;
+		if (!ops->bind)
+			atomic_fetch_add(&bus->own_doorbells, 1);
+	}
+	pthread_rwlock_unlock(&bus->lock);
+	return ret ? error_set(err, -ret, "%s: no doorbell at 0x%llx: %s", bus->name, address,
+			     strerror(-ret))
+		   : 0;
+}
+
+int bus_remove_doorbell(struct bus *bus, const struct bus_doorbell *doorbell)
+{
+	const struct bus_doorbell_ops *ops = &bus->doorbell_ops;
+	int ret = -ENOENT;
+	unsigned i;
+
+	pthread_rwlock_wrlock(&bus->lock);
+	i = find_doorbell(bus, doorbell);
+	if (i < bus->doorbell_count) {
+		if (ops->unbind)
+			ops->unbind(ops->opaque, doorbell);
+		else
+			atomic_fetch_sub(&bus->own_doorbells, 1);
+		bus->doorbells[i] = bus->doorbells[--bus->doorbell_count];
+		ret = 0;
+	}
+	pthread_rwlock_unlock(&bus->lock);
+	return ret;
+}
+
+/* Without KVM: whether the write rang a doorbell. */
+static bool ring_doorbell(struct bus *bus, uint64_t address, const void *data, unsigned width)
+{
+	const uint64_t one = 1;
+	uint64_t value = 0;
+	bool rung = false;
+
+	memcpy(&value, data, width < sizeof(value) ? width : sizeof(value));
+	pthread_rwlock_rdlock(&bus->lock);
+	for (unsigned i = 0; i < bus->doorbell_count && !rung; i++) {
+		const struct bus_doorbell *doorbell = &bus->doorbells[i];
+
+		if (doorbell->address != address || (doorbell->width && doorbell->width != width) ||
+			(doorbell->match && doorbell->value != value))
+			continue;
+		/* A full counter is as good as one more. */
+		rung = write(doorbell->eventfd, &one, sizeof(one)) == sizeof(one) ||
+		       errno == EAGAIN;
+	}
+	pthread_rwlock_unlock(&bus->lock);
+	return rung;
 }
 
 static bool lookup(struct bus *bus, uint64_t address, struct bus_region *region)
@@ -206,6 +306,9 @@ bool bus_write(struct bus *bus, uint64_t address, const void *data, unsigned wid
 {
 	struct bus_region region;
 
+	if (atomic_load_explicit(&bus->own_doorbells, memory_order_relaxed) &&
+		ring_doorbell(bus, address, data, width))
+		return true;
 	if (!lookup(bus, address, &region)) {
 		bool claimed = false;
 

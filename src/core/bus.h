@@ -55,6 +55,31 @@ VMGUI_MUST_USE int bus_add(struct bus *bus, const struct bus_region *region, str
 /* Removes the region that starts at base; -ENOENT if there is none. */
 int bus_remove(struct bus *bus, uint64_t base);
 
+/* A doorbell: a write that only signals an eventfd. Where the bus is connected to KVM the vCPU does
+ * not even leave the kernel (ioeventfd); elsewhere, in unit tests, bus_write signals it. It may lie
+ * inside a region, whose callback then does not see these writes. */
+struct bus_doorbell {
+	uint64_t address;
+	unsigned width; /* 1, 2, 4 or 8 bytes; 0: any */
+	bool match;     /* only a write of value rings */
+	uint64_t value;
+	int eventfd; /* stays the caller's, open until the doorbell is removed */
+};
+
+struct bus_doorbell_ops {
+	int (*bind)(void *opaque, const struct bus_doorbell *doorbell);
+	void (*unbind)(void *opaque, const struct bus_doorbell *doorbell);
+	void *opaque;
+};
+
+/* Connects the bus; once, before the first doorbell. */
+void bus_connect_doorbells(struct bus *bus, const struct bus_doorbell_ops *ops);
+/* -EINVAL: width; -EEXIST: the same one is there; -ENOSPC: more than 256. err may be NULL. */
+VMGUI_MUST_USE int bus_add_doorbell(
+	struct bus *bus, const struct bus_doorbell *doorbell, struct error *err);
+/* All fields as they were added; -ENOENT if there is none. */
+int bus_remove_doorbell(struct bus *bus, const struct bus_doorbell *doorbell);
+
 /* One access by the guest: width bytes, little-endian, 1 to 8 (any number; odd ones are split).
  * Returns whether a region claimed it. */
 bool bus_read(struct bus *bus, uint64_t address, void *data, unsigned width);

@@ -145,6 +145,46 @@ close_device:
 	return ret;
 }
 
+static int set_doorbell(
+	const struct kvm_doorbells *doorbells, const struct bus_doorbell *doorbell, uint32_t flags)
+{
+	struct kvm_ioeventfd ioeventfd = {
+		.datamatch = doorbell->value,
+		.addr = doorbell->address,
+		.len = doorbell->width,
+		.fd = doorbell->eventfd,
+		.flags = flags,
+	};
+
+	if (doorbells->ports)
+		ioeventfd.flags |= KVM_IOEVENTFD_FLAG_PIO;
+	if (doorbell->match)
+		ioeventfd.flags |= KVM_IOEVENTFD_FLAG_DATAMATCH;
+	return kvm_vm_ioctl(doorbells->kvm, KVM_IOEVENTFD, &ioeventfd);
+}
+
+static int bind_doorbell(void *opaque, const struct bus_doorbell *doorbell)
+{
+	return set_doorbell(opaque, doorbell, 0);
+}
+
+static void unbind_doorbell(void *opaque, const struct bus_doorbell *doorbell)
+{
+	(void)set_doorbell(opaque, doorbell, KVM_IOEVENTFD_FLAG_DEASSIGN);
+}
+
+void kvm_connect_doorbells(struct kvm *kvm, struct bus *ports, struct bus *mmio)
+{
+	struct bus_doorbell_ops ops = { .bind = bind_doorbell, .unbind = unbind_doorbell };
+
+	kvm->port_doorbells = (struct kvm_doorbells){ .kvm = kvm, .ports = true };
+	kvm->mmio_doorbells = (struct kvm_doorbells){ .kvm = kvm };
+	ops.opaque = &kvm->port_doorbells;
+	bus_connect_doorbells(ports, &ops);
+	ops.opaque = &kvm->mmio_doorbells;
+	bus_connect_doorbells(mmio, &ops);
+}
+
 void kvm_destroy(struct kvm *kvm)
 {
 	if (kvm->device_fd < 0)

@@ -11,9 +11,18 @@
 
 #include <pthread.h>
 
+#include "core/bus.h"
 #include "core/device_memory.h"
 #include "core/error.h"
 #include "core/guest_mem.h"
+
+struct kvm;
+
+/* What a bus's doorbells are bound through. */
+struct kvm_doorbells {
+	struct kvm *kvm;
+	bool ports; /* else memory */
+};
 
 struct kvm {
 	int device_fd, vm_fd;
@@ -21,7 +30,8 @@ struct kvm {
 	unsigned max_vcpus;
 	bool has_immediate_exit;
 	pthread_mutex_t slots_lock;
-	uint32_t next_slot; /* slots_lock */
+	uint32_t next_slot;                                  /* slots_lock */
+	struct kvm_doorbells port_doorbells, mmio_doorbells; /* immutable */
 };
 
 #define KVM_DEFAULT_PATH "/dev/kvm"
@@ -35,6 +45,9 @@ void kvm_explain_open(const char *path, int errnum, struct error *err);
 
 /* ioctl without EINTR; negative errno or the result. */
 int kvm_vm_ioctl(const struct kvm *kvm, unsigned long request, void *argument);
+
+/* From now on the kernel rings these buses' doorbells. */
+void kvm_connect_doorbells(struct kvm *kvm, struct bus *ports, struct bus *mmio);
 
 /* Maps RAM; once, before the vCPUs run. */
 VMGUI_MUST_USE int kvm_map_ram(struct kvm *kvm, const struct guest_mem *mem, struct error *err);

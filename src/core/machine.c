@@ -170,6 +170,7 @@ int machine_init(struct machine *machine, const struct machine_config *config, u
 			config->cpus, machine->kvm.max_vcpus);
 		goto destroy_kvm;
 	}
+	kvm_connect_doorbells(&machine->kvm, machine->ports, machine->mmio);
 	ret = kvm_map_ram(&machine->kvm, &machine->mem, err);
 	if (!ret)
 		ret = irqchip_create(&machine->kvm, level_irqs, &machine->chip, err);

@@ -1,6 +1,8 @@
 /* core/bus: claims, lookups, splitting. */
 #include <errno.h>
 #include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 #include "cmocka_all.h"
 #include "core/bus.h"
@@ -245,6 +247,109 @@ static void bus_changes_while_others_read_are_safe(void **state)
 		pthread_join(threads[i], NULL);
 }
 
+static uint64_t rings(int fd)
+{
+	uint64_t count = 0;
+
+	return read(fd, &count, sizeof(count)) == sizeof(count) ? count : 0;
+}
+
+static void bus_doorbell_rings_instead_of_the_region(void **state)
+{
+	struct chip chip = { 0 };
+	int fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	const struct bus_doorbell any = { .address = 0x100, .eventfd = fd };
+	const struct bus_doorbell word = {
+		.address = 0x104, .width = 2, .match = true, .value = 7, .eventfd = fd
+	};
+	uint32_t value = 7;
+
+	assert_int_equal(add(*state, &chip, 0x100, 8, BUS_WIDTH_ANY), 0);
+	assert_int_equal(bus_add_doorbell(*state, &any, NULL), 0);
+	assert_int_equal(bus_add_doorbell(*state, &any, NULL), -EEXIST);
+	assert_int_equal(bus_add_doorbell(*state, &word, NULL), 0);
+	assert_true(bus_write(*state, 0x100, &value, 4));
+	assert_true(bus_write(*state, 0x100, &value, 1));
+	assert_int_equal(rings(fd), 2);
+	assert_true(bus_write(*state, 0x104, &value, 2));
+	assert_int_equal(rings(fd), 1);
+	assert_int_equal(chip.writes, 0);
+	/* Another width, another value, another address, a read: the region's. */
+	assert_true(bus_write(*state, 0x104, &value, 4));
+	value = 8;
+	assert_true(bus_write(*state, 0x104, &value, 2));
+	assert_true(bus_write(*state, 0x102, &value, 2));
+	assert_true(bus_read(*state, 0x100, &value, 4));
+	assert_int_equal(rings(fd), 0);
+	assert_int_equal(chip.writes, 3);
+	assert_int_equal(bus_remove_doorbell(*state, &any), 0);
+	assert_int_equal(bus_remove_doorbell(*state, &any), -ENOENT);
+	assert_true(bus_write(*state, 0x100, &value, 4));
+	assert_int_equal(chip.writes, 4);
+	close(fd);
+}
+
+static void bus_doorbells_are_checked_and_bounded(void **state)
+{
+	struct bus_doorbell doorbell = { .address = 0x10000, .width = 2, .eventfd = 0 };
+
+	assert_int_equal(bus_add_doorbell(*state, &doorbell, NULL), -EINVAL);
+	doorbell.address = 0;
+	doorbell.width = 3;
+	assert_int_equal(bus_add_doorbell(*state, &doorbell, NULL), -EINVAL);
+	doorbell.width = 16;
+	assert_int_equal(bus_add_doorbell(*state, &doorbell, NULL), -EINVAL);
+	doorbell.width = 0;
+	doorbell.match = true;
+	assert_int_equal(bus_add_doorbell(*state, &doorbell, NULL), -EINVAL);
+	doorbell.width = 2;
+	for (unsigned i = 0; i < 256; i++) {
+		doorbell.value = i;
+		assert_int_equal(bus_add_doorbell(*state, &doorbell, NULL), 0);
+	}
+	doorbell.value = 256;
+	assert_int_equal(bus_add_doorbell(*state, &doorbell, NULL), -ENOSPC);
+}
+
+struct binder {
+	unsigned bound, unbound;
+	int result;
+};
+
+static int fake_bind(void *opaque, const struct bus_doorbell *doorbell)
+{
+	struct binder *binder = opaque;
+
+	(void)doorbell;
+	binder->bound += !binder->result;
+	return binder->result;
+}
+
+static void fake_unbind(void *opaque, const struct bus_doorbell *doorbell)
+{
+	(void)doorbell;
+	((struct binder *)opaque)->unbound++;
+}
+
+static void bus_connected_doorbell_is_bound_elsewhere(void **state)
+{
+	struct binder binder = { 0 };
+	const struct bus_doorbell_ops ops = {
+		.bind = fake_bind, .unbind = fake_unbind, .opaque = &binder
+	};
+	struct bus_doorbell doorbell = { .address = 0x20, .eventfd = -1 };
+	struct error err;
+
+	bus_connect_doorbells(*state, &ops);
+	assert_int_equal(bus_add_doorbell(*state, &doorbell, NULL), 0);
+	assert_int_equal(binder.bound, 1);
+	assert_int_equal(bus_remove_doorbell(*state, &doorbell), 0);
+	assert_int_equal(binder.unbound, 1);
+	binder.result = -ENOSPC;
+	assert_int_equal(bus_add_doorbell(*state, &doorbell, &err), -ENOSPC);
+	assert_int_equal(bus_remove_doorbell(*state, &doorbell), -ENOENT);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -261,6 +366,9 @@ int main(void)
 		TEST(bus_callback_may_remove_its_own_region),
 		TEST(bus_takes_a_bounded_number_of_regions),
 		TEST(bus_changes_while_others_read_are_safe),
+		TEST(bus_doorbell_rings_instead_of_the_region),
+		TEST(bus_doorbells_are_checked_and_bounded),
+		TEST(bus_connected_doorbell_is_bound_elsewhere),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
