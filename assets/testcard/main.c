@@ -70,11 +70,12 @@ static void mouse_event(const struct mouse_event *mouse)
 /* Everything that the devices have to say; true if the picture changes. */
 static bool collect(void)
 {
-	bool changed = rate != 0; /* woken by the clock */
 	const char *line;
+	bool changed;
 
 	while ((line = serial_line()))
 		command_run(line);
+	changed = rate != 0; /* woken by the clock; not if it has just been stopped */
 	for (;;) {
 		struct ps2_event event = ps2_next();
 
