@@ -369,8 +369,9 @@ int run_guest(const struct config *config)
 	}
 	ret = board_create(config, &video, &run.board, &err);
 	if (ret) {
-		/* More processors than KVM has, say; what the host lacks has other names. */
-		if (ret == -EINVAL)
+		/* More processors than KVM has, say, or a wrong --dev; what the host lacks is
+		 * something else. */
+		if (ret == -EINVAL || strcmp(config->kvm_path, KVM_DEFAULT_PATH) != 0)
 			status = EXIT_STATUS_USAGE;
 		goto close_image;
 	}

@@ -437,6 +437,9 @@ int pci_bus_attach(struct pci_bus *bus, struct pci_device *device, unsigned slot
 			goto unmap;
 		command |= device->bars[i].kind == PCI_BAR_IO ? PCI_COMMAND_IO : PCI_COMMAND_MEMORY;
 	}
+	/* A VGA decodes the legacy ports as well, which no BAR tells of. */
+	if (get32(device->config, PCI_CFG_REVISION) >> 16 == 0x0300)
+		command |= PCI_COMMAND_IO;
 	put16(device->config, PCI_CFG_COMMAND, command);
 	if (device->config[PCI_CFG_INTERRUPT_PIN])
 		device->config[PCI_CFG_INTERRUPT_LINE] =

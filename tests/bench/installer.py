@@ -88,7 +88,8 @@ def main():
     with tempfile.TemporaryDirectory() as cache:
         runs = [("vmgui, first start", vmgui), ("vmgui", vmgui)]
         if not options.without_qemu:
-            runs.append(("qemu", installer_guest.qemu_command(display)))
+            runs.append(("qemu, tuned", installer_guest.qemu_command(display)))
+            runs.append(("qemu", installer_guest.plain_qemu_command(display)))
         for name, command in runs:
             print(json.dumps(measure(name, command, display, cache, options.limit)), flush=True)
     return 0

@@ -47,6 +47,12 @@ def qemu_command(display, accelerator="kvm"):
     return ["qemu-system-x86_64", "-accel", accelerator, "-cpu", cpu, *guest, *devices]
 
 
+def plain_qemu_command(display):
+    """QEMU with KVM and otherwise as it comes: its default processor and its default devices."""
+    guest = ["-kernel", KERNEL, "-initrd", INITRD, "-append", PARAMETERS, "-m", "1G"]
+    return ["qemu-system-x86_64", "-accel", "kvm", *guest, "-vnc", f"127.0.0.1:{display},share=ignore"]
+
+
 def wait_for_language_page(client, process, limit_seconds):
     """Returns the seconds until the page stood, seen through that connection; looks only when something changed."""
     start = time.monotonic()
