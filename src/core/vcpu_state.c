@@ -196,6 +196,20 @@ void vcpu_free_pristine(struct vcpu *vcpu)
 	vcpu->pristine = NULL;
 }
 
+/* Zero is KVM's word for "in step with the other vCPUs": the counter goes on as it was. It has to
+ * be said because KVM on AMD clears the hardware's copy of the offset at a triple fault: the guest
+ * would read another time there than KVM waits for, and its timers would come late by the age of
+ * the host. */
+static void synchronize_tsc(struct vcpu *vcpu)
+{
+	struct {
+		struct kvm_msrs header;
+		struct kvm_msr_entry entry;
+	} tsc = { .header = { .nmsrs = 1 }, .entry = { .index = MSR_IA32_TSC } };
+
+	(void)ioctl(vcpu->fd, KVM_SET_MSRS, &tsc);
+}
+
 int vcpu_reset(struct vcpu *vcpu, struct error *err)
 {
 	struct vcpu_pristine *state = vcpu->pristine;
@@ -224,6 +238,7 @@ int vcpu_reset(struct vcpu *vcpu, struct error *err)
 		goto fail;
 	}
 	write_msrs(vcpu, state->msrs);
+	synchronize_tsc(vcpu);
 	if (ioctl(vcpu->fd, KVM_SET_LAPIC, &state->lapic) < 0 ||
 		ioctl(vcpu->fd, KVM_SET_MP_STATE, &state->mp_state) < 0) {
 		ret = -errno;
