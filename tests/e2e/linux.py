@@ -314,8 +314,9 @@ def scenario_xz(lab, guest):
     check_serial_bulk(guest, lab.options.bulk)
     check_signals(guest, 2, lab.options.artefacts)
     places = [kernel_text(guest)]
-    for how in ("acpi", "kbd", "triple", "pci"):
+    for how in ("triple", "acpi", "kbd", "pci"):
         guest.shell(f"echo {how} >/sys/kernel/reboot/type")
+        guest.triple_faults += how == "triple"
         guest.start("reboot -f")
         guest.ready()
         places.append(kernel_text(guest))
@@ -375,6 +376,36 @@ SCENARIOS = {
 }
 
 
+def lab_broke(guest):
+    """Whether the lab's software CPU, not vmgui, has spoilt the guest: now and then it stores its own
+    kernel's instruction and stack pointers as the guest's. Its kernel is not randomised, the guests' are, so a stack at
+    0xffffc900... is the lab's; or the guest falls over them at once."""
+    said = guest.errors()
+    return "KVM_LAB" in os.environ and (" rsp ffffc900" in said or said.count("triple fault") > guest.triple_faults)
+
+
+def run_scenario(lab, scenario, name, last=False):
+    """Returns false when it has to be run again."""
+    function, arguments, more = SCENARIOS[scenario]
+    guest = lab.guest(name, *arguments, **more)
+    again = False
+    try:
+        function(lab, guest)
+    except GuestError as error:
+        guest.dump()
+        again = not last and lab_broke(guest)
+        if again:
+            say(f"{name}: the lab's CPU spoilt the guest, so once more ({error})")
+        else:
+            check(False, str(error))
+    finally:
+        guest.close()
+    said = [line for line in guest.errors().splitlines() if re.match(r"vmgui: (error|warning)", line)]
+    if said:
+        say(f"{name}: vmgui said: " + "; ".join(said[:5]))
+    return not again
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--vmgui", help="the program under test")
@@ -393,18 +424,8 @@ def main():
         folders = dict(line.rstrip("\n").split(" ", 1) for line in file)
     lab = Lab(options, folders)
     for name in options.scenario or SCENARIOS:
-        function, arguments, more = SCENARIOS[name]
-        guest = lab.guest(name, *arguments, **more)
-        try:
-            function(lab, guest)
-        except GuestError as error:
-            check(False, str(error))
-            guest.dump()
-        finally:
-            guest.close()
-        said = [line for line in guest.errors().splitlines() if re.match(r"vmgui: (error|warning)", line)]
-        if said:
-            say(f"{name}: vmgui said: " + "; ".join(said[:5]))
+        if not run_scenario(lab, name, name):
+            run_scenario(lab, name, f"{name}-again", last=True)
     say(f"{len(FAILED)} checks failed" if FAILED else "all seen")
     return 1 if FAILED else 0
 

@@ -76,6 +76,7 @@ class Guest:
 
     def __init__(self, name, command, artefacts, environment=None):
         self.name = name
+        self.triple_faults = 0  # those that were asked for
         self._lock = threading.Condition()
         self._text = bytearray()
         self._ended = False
