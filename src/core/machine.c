@@ -300,13 +300,14 @@ static void reset_guest(struct machine *machine, struct error *err)
 
 	hold_vcpus(machine);
 	log_debug("machine", "reset");
-	/* Devices first: none of them reaches into memory any more when it is cleared. */
+	/* Devices and vCPUs first: none of them reaches into memory any more when it is cleared,
+	 * nor does KVM for the old guest's clock and steal time. */
 	for (unsigned i = 0; i < machine->device_count; i++)
 		machine->devices[i]->ops->reset(machine->devices[i]);
-	guest_mem_clear(&machine->mem);
 	irqchip_reset(machine->chip);
 	for (unsigned i = 0; i < machine->vcpu_count && !ret; i++)
 		ret = vcpu_reset(machine->vcpus[i], err);
+	guest_mem_clear(&machine->mem);
 	if (!ret)
 		ret = load_guest(machine, err);
 	if (ret) {

@@ -281,8 +281,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(
 			cache_damaged_entry_is_not_used_and_replaced, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(cache_foreign_entry_is_not_used, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(cache_folder_that_another_could_replace_is_not_used,
-			set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+			cache_folder_that_another_could_replace_is_not_used, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
 			cache_folder_open_to_others_is_not_used, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(cache_without_a_folder_says_so, set_up, tear_down),

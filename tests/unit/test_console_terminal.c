@@ -69,6 +69,16 @@ static void request_quit(void *opaque)
 	pthread_mutex_unlock(&f->lock);
 }
 
+static unsigned count_quits(struct fixture *f)
+{
+	unsigned quits;
+
+	pthread_mutex_lock(&f->lock);
+	quits = f->quits;
+	pthread_mutex_unlock(&f->lock);
+	return quits;
+}
+
 static int setup(void **state)
 {
 	struct fixture *f = calloc(1, sizeof(*f));
@@ -182,7 +192,7 @@ static void console_pipe_passes_bytes_both_ways(void **state)
 	begin(f, f->in[0], f->out[1]);
 	type(f->in[1], "ab\x01x\x03\x03\x03\n"); /* no terminal: nothing is special */
 	expect_got(f, "ab\x01x\x03\x03\x03\n");
-	assert_int_equal(f->quits, 0);
+	assert_int_equal(count_quits(f), 0);
 	assert_int_equal(emit(f, "hello"), 5);
 	expect_text(f->out[0], "hello");
 }
@@ -406,7 +416,7 @@ static void console_three_ctrl_c_within_a_second_quit(void **state)
 	begin(f, f->slave, f->slave);
 	type(f->master, "\x03\x03");
 	expect_got(f, "\x03\x03");
-	assert_int_equal(f->quits, 0);
+	assert_int_equal(count_quits(f), 0);
 	type(f->master, "\x03");
 	expect_count(f, &f->quits, 1);
 }
@@ -422,7 +432,7 @@ static void console_three_slow_ctrl_c_are_the_guests(void **state)
 	nanosleep(&pause, NULL);
 	type(f->master, "\x03");
 	expect_got(f, "\x03\x03\x03");
-	assert_int_equal(f->quits, 0);
+	assert_int_equal(count_quits(f), 0);
 }
 
 static void console_sysrq_is_break_and_key(void **state)

@@ -6,8 +6,8 @@
  * let go around a key where the client's own state does not fit, and put back when the key is
  * released.
  *
- * Keypad symbols (KP_7 and KP_Home alike) are keys of the keypad; what those mean is for the guest's Num
- * Lock to say, as with a keyboard that is plugged in.
+ * Keypad symbols (KP_7 and KP_Home alike) are keys of the keypad; what those mean is for the
+ * guest's Num Lock to say, as with a keyboard that is plugged in.
  *
  * Threads: a keymap is immutable; a keyboard belongs to one thread. */
 #ifndef VMGUI_DISPLAY_VNC_KEYS_H
