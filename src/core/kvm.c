@@ -185,6 +185,13 @@ void kvm_connect_doorbells(struct kvm *kvm, struct bus *ports, struct bus *mmio)
 	bus_connect_doorbells(mmio, &ops);
 }
 
+void kvm_end(struct kvm *kvm)
+{
+	pthread_mutex_lock(&kvm->slots_lock);
+	kvm->ending = true;
+	pthread_mutex_unlock(&kvm->slots_lock);
+}
+
 void kvm_destroy(struct kvm *kvm)
 {
 	if (kvm->device_fd < 0)

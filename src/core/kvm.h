@@ -31,6 +31,7 @@ struct kvm {
 	bool has_immediate_exit;
 	pthread_mutex_t slots_lock;
 	uint32_t next_slot;                                  /* slots_lock */
+	bool ending;                                         /* slots_lock */
 	struct kvm_doorbells port_doorbells, mmio_doorbells; /* immutable */
 };
 
@@ -39,6 +40,9 @@ struct kvm {
 /* Opens path (normally /dev/kvm) and creates the VM. err says what is missing and what to do. */
 VMGUI_MUST_USE int kvm_create(struct kvm *kvm, const char *path, struct error *err);
 void kvm_destroy(struct kvm *kvm);
+/* No vCPU runs any more: from now on slots are left to kvm_destroy, since each change costs
+ * milliseconds. */
+void kvm_end(struct kvm *kvm);
 
 /* Why path cannot be used, in words that help: for errnum from opening it. */
 void kvm_explain_open(const char *path, int errnum, struct error *err);

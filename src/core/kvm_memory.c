@@ -32,7 +32,7 @@ static int set_slot(
 	int ret;
 
 	pthread_mutex_lock(&kvm->slots_lock);
-	ret = kvm_vm_ioctl(kvm, KVM_SET_USER_MEMORY_REGION, &region);
+	ret = kvm->ending ? 0 : kvm_vm_ioctl(kvm, KVM_SET_USER_MEMORY_REGION, &region);
 	pthread_mutex_unlock(&kvm->slots_lock);
 	return ret;
 }

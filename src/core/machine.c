@@ -561,6 +561,7 @@ void machine_destroy_devices(struct machine *machine)
 		vcpu_kick(machine->vcpus[i]);
 	for (unsigned i = 0; i < machine->vcpu_count; i++)
 		vcpu_join(machine->vcpus[i]);
+	kvm_end(&machine->kvm);
 	while (machine->started_count > 0) {
 		struct device *device = machine->devices[--machine->started_count];
 
