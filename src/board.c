@@ -341,6 +341,7 @@ int board_load(
 		.depth = board->video.depth,
 		.framebuffer_gpa = vga_framebuffer_gpa(board->vga),
 		.framebuffer_bytes = BOARD_VRAM_BYTES,
+		.edid = vga_edid(board->vga),
 	};
 	ret = acpi_write_tables(&acpi, &board->machine.mem, err);
 	return ret ? ret : boot_load(image, &board->machine.mem, &machine, entry, err);
