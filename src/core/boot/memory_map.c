@@ -122,11 +122,6 @@ int memory_map_take(struct memory_map *map, uint64_t start_gpa, uint64_t length_
 	return 0;
 }
 
-void memory_map_untake(struct memory_map *map)
-{
-	map->used_count--;
-}
-
 /* The lowest free stretch of RAM that ends above cursor, without what lies below it. */
 static bool next_free(
 	const struct memory_map *map, uint64_t cursor, uint64_t *free_start, uint64_t *free_end)

@@ -27,8 +27,6 @@ VMGUI_MUST_USE int memory_map_build(struct memory_map *map, const struct guest_m
  * of it is taken, and *other says by what. */
 VMGUI_MUST_USE int memory_map_take(struct memory_map *map, uint64_t start_gpa,
 	uint64_t length_bytes, const char *what, const char **other);
-/* Gives back what was taken last. */
-void memory_map_untake(struct memory_map *map);
 
 /* Free, aligned room inside [low, high): the highest, the lowest, or any, chosen by random bits.
  * -ENOSPC if there is none. align is a power of two, length > 0. */
