@@ -26,6 +26,9 @@ struct device_ops {
 	 * start runs before the first vCPU does, stop after the last one has stopped. */
 	int (*start)(struct device *device, struct error *err);
 	void (*stop)(struct device *device);
+	/* The user lets a paused guest go on; what the device held back is tried again. NULL where
+	 * there is nothing. */
+	void (*resume)(struct device *device);
 	/* Frees the device; it has been stopped. Required. */
 	void (*destroy)(struct device *device);
 };

@@ -81,6 +81,11 @@ void machine_request_poweroff(void *machine)
 	machine_request(machine, MACHINE_POWEROFF);
 }
 
+void machine_request_pause(void *machine)
+{
+	machine_request(machine, MACHINE_PAUSE);
+}
+
 static void control_powerdown(void *machine)
 {
 	machine_request(machine, MACHINE_POWER_BUTTON);
@@ -330,6 +335,10 @@ static void toggle_pause(struct machine *machine)
 		for (unsigned i = 0; i < machine->vcpu_count; i++)
 			vcpu_mark_paused(machine->vcpus[i]);
 		set_state(machine, machine->paused_from);
+		for (unsigned i = 0; i < machine->device_count; i++) {
+			if (machine->devices[i]->ops->resume)
+				machine->devices[i]->ops->resume(machine->devices[i]);
+		}
 		release_vcpus(machine);
 	} else {
 		hold_vcpus(machine);
@@ -419,6 +428,8 @@ static void handle_requests(struct machine *machine, struct error *err)
 	if (machine->ended)
 		return;
 	if (requests & MACHINE_TOGGLE_PAUSE)
+		toggle_pause(machine);
+	if (requests & MACHINE_PAUSE && atomic_load(&machine->state) != VM_PAUSED)
 		toggle_pause(machine);
 	if (requests & MACHINE_POWER_BUTTON)
 		press_power_button(machine);

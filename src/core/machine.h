@@ -45,7 +45,8 @@ enum machine_request {
 	MACHINE_QUIT = 1 << 6,         /* end at once */
 	MACHINE_TOGGLE_PAUSE = 1 << 7,
 	MACHINE_SCREENSHOT = 1 << 8,
-	MACHINE_EXIT = 1 << 9, /* end with exit_code */
+	MACHINE_EXIT = 1 << 9,   /* end with exit_code */
+	MACHINE_PAUSE = 1 << 10, /* a device cannot go on until the user has helped */
 };
 
 struct machine_config {
@@ -131,6 +132,7 @@ void machine_request_exit(struct machine *machine, int code);
 /* For devices' callbacks of the form void (*)(void *machine). */
 void machine_request_reset(void *machine);
 void machine_request_poweroff(void *machine);
+void machine_request_pause(void *machine);
 
 /* vCPU threads: stay here while held. False: end the thread. */
 bool machine_park(struct machine *machine);

@@ -65,6 +65,10 @@ struct pci_bar {
 	const struct bus_region_ops *ops;
 	void *opaque;
 	pthread_mutex_t *lock;
+	/* Doorbells inside the BAR, which move with it; doorbell.address is the offset in the BAR.
+	 * The array stays the device's and lives as long as the device. */
+	const struct bus_doorbell *doorbells;
+	unsigned doorbell_count;
 };
 
 struct pci_ids {

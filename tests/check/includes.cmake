@@ -8,6 +8,7 @@ set(input_may core input)
 set(display_may core input display)
 set(control_may core input display control)
 set(unpack_may core unpack)
+set(block_may core block)
 
 # Toolkits stay inside their own backend, so that a headless run needs none of them: header pattern, then file pattern.
 set(toolkits
