@@ -27,7 +27,9 @@ enum block_operation {
 	BLOCK_WRITE_ZEROES, /* reads as zeroes afterwards */
 };
 
-/* The submitter's until submit and again from done on. */
+/* The submitter's until submit and again from done on, when all but result and what scratch holds
+ * is as it was: a failed one may be submitted once more. A submitter that needs every write durable
+ * when it is answered submits a flush behind it. */
 struct block_request {
 	enum block_operation operation;
 	bool may_unmap;                      /* BLOCK_WRITE_ZEROES: space may be given back */
@@ -55,7 +57,8 @@ struct block_disk_ops {
 	int (*watch)(
 		struct block_disk *disk, int eventfd, void (*rang)(void *opaque), void *opaque);
 	/* Before start: called in the disk's thread when it has dealt with everything that had come
-	 * and is about to wait: the place to publish what was done, once for all. */
+	 * and is about to wait: the place to publish what was done, once for all. May submit and
+	 * post; what that brings about is dealt with before the disk waits, or wakes it. */
 	void (*set_batch_end)(
 		struct block_disk *disk, void (*batch_end)(void *opaque), void *opaque);
 	/* Before start: the size has changed (an image file grew); in the disk's thread. */
