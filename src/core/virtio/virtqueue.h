@@ -8,9 +8,10 @@
  * freezes it; nothing of it is read from the guest again. Each descriptor is copied once into a
  * local before it is looked at. What a driver may not do (a head, next or length out of range, a
  * loop, a malformed indirect table, a readable buffer behind a writable one, an address that is not
- * RAM, more available buffers than the ring holds) breaks the queue: pop says -EPROTO from then on,
- * nothing of the chain has been touched, and the device asks for a reset
- * (virtio_device_needs_reset).
+ * RAM, more available buffers than the ring holds, a head that is in flight already) breaks the
+ * queue: pop says -EPROTO from then on, nothing of the chain has been touched, and the device asks
+ * for a reset (virtio_device_needs_reset). So at most size chains are in flight, each with a head
+ * of its own below size: a device may keep its requests in an array by head.
  *
  * Threads: one at a time: the device's thread while active, else whoever configures. No locks.
  * Source: VIRTIO 1.2, section 2.7, with 2.7.5.3 (indirect), 2.7.7 and 2.7.10 (notification
@@ -38,10 +39,14 @@ struct virtqueue {
 	uint32_t size; /* 0: not active */
 	bool event_idx, indirect, broken;
 	uint8_t *descriptors, *driver, *device; /* checked slices of the sizes above */
-	uint16_t next_available;                /* index of the next buffer to pop, free-running */
-	uint16_t next_used;                     /* index that the next filled buffer gets */
-	uint16_t published_used;                /* what the driver has been told */
-	const char *why_broken;                 /* static text */
+	/* Free-running, as the indices in the rings are. */
+	uint16_t next_available;                     /* of the next buffer to pop */
+	uint16_t seen_available;                     /* the driver's index when it was last read */
+	uint16_t next_used;                          /* that the next filled buffer gets */
+	uint16_t published_used;                     /* what the driver has been told */
+	const struct guest_mem_region *region;       /* where the last buffer was: a first guess */
+	uint64_t in_flight[VIRTQUEUE_MAX_SIZE / 64]; /* heads popped and not filled yet */
+	const char *why_broken;                      /* static text */
 };
 
 /* A popped chain: buffers in guest memory, the readable ones first. The caller owns iov, capacity
@@ -73,7 +78,8 @@ VMGUI_MUST_USE bool virtqueue_publish(struct virtqueue *queue);
 
 /* Asks the driver not to notify while we look at the queue anyway. */
 void virtqueue_disable_notify(struct virtqueue *queue);
-/* Asks it to notify again. True: buffers have come meanwhile and must be popped first. */
+/* Asks it to notify again: before every wait for the kick, the first one included. True: buffers
+ * have come meanwhile and must be popped first. */
 VMGUI_MUST_USE bool virtqueue_enable_notify(struct virtqueue *queue);
 
 /* Copies between a flat buffer and the chain's readable or writable part, from offset on; returns
