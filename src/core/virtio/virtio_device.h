@@ -82,9 +82,10 @@ struct virtio_device {
 	uint64_t driver_features;           /* written so far; device.lock */
 	atomic_uint status;                 /* written under device.lock, but for NEEDS_RESET */
 	atomic_uint config_generation;
-	unsigned config_bytes;  /* immutable */
-	bool resetting;         /* device.lock: status reads as not yet 0 */
-	pthread_cond_t stopped; /* device.lock: a queue became idle */
+	atomic_bool config_pending; /* an interrupt that waits for DRIVER_OK */
+	unsigned config_bytes;      /* immutable */
+	bool resetting;             /* device.lock: status reads as not yet 0 */
+	pthread_cond_t stopped;     /* device.lock: a queue became idle */
 	struct virtio_queue *queues;
 	unsigned queue_count;
 	struct log_limit limit; /* for messages that a guest causes */
@@ -114,11 +115,13 @@ void virtio_device_fini(struct virtio_device *vdev);
 void virtio_queue_stopped(struct virtio_device *vdev, unsigned queue);
 /* The driver wants an interrupt (virtqueue_publish said so). Any thread, any lock. */
 void virtio_queue_interrupt(struct virtio_device *vdev, unsigned queue);
-/* The configuration space has changed: a new generation and an interrupt. Any thread, any lock. */
+/* The configuration space has changed: a new generation, and an interrupt once the driver has
+ * reached DRIVER_OK. Any thread, any lock; device.lock still held since the change keeps a driver
+ * from reading half of the old and half of the new under one generation. */
 void virtio_config_changed(struct virtio_device *vdev);
-/* The driver broke the rules: says why (log_guest, rate-limited), sets DEVICE_NEEDS_RESET, tells a
- * driver that has reached DRIVER_OK. Queues are served no more by the caller's own doing. Any
- * thread, any lock. */
+/* The driver broke the rules: says why (rate-limited), sets DEVICE_NEEDS_RESET, tells a driver once
+ * it has reached DRIVER_OK. Queues are served no more by the caller's own doing; no queue starts
+ * any more until the reset. Any thread, any lock; for a queue, before its virtio_queue_stopped. */
 void virtio_device_needs_reset(struct virtio_device *vdev, const char *why);
 
 /* ---- for the machine: struct device_ops.reset of every virtio device calls this ---- */
@@ -136,7 +139,8 @@ uint32_t virtio_device_offered(const struct virtio_device *vdev, uint32_t select
 uint32_t virtio_device_get_driver_features(const struct virtio_device *vdev, uint32_t select);
 void virtio_device_set_driver_features(struct virtio_device *vdev, uint32_t select, uint32_t value);
 /* The queue registers; a queue out of range reads 0 and ignores writes, as does an enabled one's
- * layout. */
+ * layout. Any size and address can be written: what is wrong with them shows when the queue starts
+ * (needs-reset), not as a register that silently differs from what the driver wrote. */
 struct virtio_queue *virtio_device_queue(struct virtio_device *vdev, unsigned queue); /* or NULL */
 void virtio_queue_set_size(struct virtio_device *vdev, unsigned queue, uint32_t size);
 void virtio_queue_set_address(struct virtio_device *vdev, unsigned queue, unsigned which, bool high,
