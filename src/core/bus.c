@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #define MAX_REGIONS   256
-#define MAX_DOORBELLS 256
+#define MAX_DOORBELLS 2048
 
 struct bus {
 	const char *name;
