@@ -73,8 +73,16 @@ int pci_device_set_bar(struct pci_device *device, unsigned index, const struct p
 	if (index >= PCI_BAR_COUNT || device->bars[index].kind != PCI_BAR_NONE ||
 		bar->kind == PCI_BAR_NONE || bar->size_bytes < smallest ||
 		bar->size_bytes > largest || (bar->size_bytes & (bar->size_bytes - 1)) ||
-		(bar->kind == PCI_BAR_MEMORY && bar->memory->size_bytes != bar->size_bytes))
+		(bar->kind == PCI_BAR_MEMORY && bar->memory->size_bytes != bar->size_bytes) ||
+		bar->doorbell_count > (bar->kind == PCI_BAR_MEMORY ? 0 : PCI_MAX_DOORBELLS))
 		return -EINVAL;
+	for (unsigned i = 0; i < bar->doorbell_count; i++) {
+		/* 0: a doorbell of any width is found by its address alone */
+		uint64_t width = max_u64(bar->doorbells[i].width, 1);
+
+		if (!range_fits(bar->doorbells[i].address, width, bar->size_bytes))
+			return -EINVAL;
+	}
 	device->bars[index] = *bar;
 	flags = bar->kind == PCI_BAR_IO ? 1 : bar->prefetchable ? 8 : 0;
 	put32(device->config, PCI_CFG_BAR0 + 4 * index, flags);
@@ -114,10 +122,37 @@ static struct bus *bar_bus(const struct pci_device *device, unsigned index)
 	return device->bars[index].kind == PCI_BAR_IO ? config->ports : config->mmio;
 }
 
+/* Binds and unbinds the BAR's doorbells so that those in wanted are on the bus, at address. */
+static void update_doorbells(
+	struct pci_device *device, unsigned index, uint64_t address, uint64_t wanted)
+{
+	const struct pci_bar *bar = &device->bars[index];
+	uint64_t *bound = &device->doorbells_bound[index];
+
+	for (unsigned i = 0; i < bar->doorbell_count; i++) {
+		uint64_t bit = UINT64_C(1) << i;
+		struct bus_doorbell doorbell = bar->doorbells[i];
+		struct error err;
+
+		doorbell.address += address;
+		if (*bound & ~wanted & bit) {
+			(void)bus_remove_doorbell(bar_bus(device, index), &doorbell);
+			*bound &= ~bit;
+		} else if (~*bound & wanted & bit) {
+			if (bus_add_doorbell(bar_bus(device, index), &doorbell, &err))
+				log_guest("pci", "%s: writes cost an exit: %s", device->name,
+					err.text);
+			else
+				*bound |= bit;
+		}
+	}
+}
+
 static void unmap_bar(struct pci_device *device, unsigned index)
 {
 	if (!device->mapped[index])
 		return;
+	update_doorbells(device, index, device->mapped[index], 0);
 	if (device->bars[index].kind == PCI_BAR_MEMORY)
 		device->bars[index].memory->ops->unmap(device->bars[index].memory);
 	(void)bus_remove(bar_bus(device, index), device->mapped[index]);
@@ -160,6 +195,7 @@ static int map_bar(struct pci_device *device, unsigned index, uint64_t address, 
 		}
 	}
 	device->mapped[index] = address;
+	update_doorbells(device, index, address, device->doorbells_on[index]);
 	return 0;
 }
 
@@ -217,6 +253,8 @@ static void write_byte(struct pci_device *device, unsigned offset, uint8_t value
 
 static void config_write(struct pci_device *device, unsigned offset, unsigned width, uint32_t value)
 {
+	bool used_messages = device->uses_messages;
+
 	for (unsigned i = 0; i < width; i++)
 		write_byte(device, offset + i, (uint8_t)(value >> (8 * i)));
 	if (offset < PCI_CFG_BAR0 + 4 * PCI_BAR_COUNT && offset + width > PCI_CFG_COMMAND) {
@@ -225,6 +263,8 @@ static void config_write(struct pci_device *device, unsigned offset, unsigned wi
 	}
 	if (device->config_changed)
 		device->config_changed(device, offset, width);
+	if (device->uses_messages != used_messages)
+		update_intx(device);
 }
 
 /* The device that the address register selects, and the offset of its dword; lock held. */
@@ -239,9 +279,27 @@ static struct pci_device *selected(struct pci_bus *bus, unsigned *offset)
 	return bus->slots[(address >> 11) & 31];
 }
 
-static uint64_t ports_read(void *opaque, uint64_t offset, unsigned width)
+/* Lets the device do what an access to its window asks for. The bus's lock is held, but not
+ * meanwhile: devices are detached only when no vCPU runs any more. */
+static void access_window(struct pci_device *device, bool write)
 {
-	struct pci_bus *bus = opaque;
+	struct pci_bus *bus = device->bus;
+	uint8_t config[PCI_CONFIG_BYTES];
+	uint32_t value;
+
+	memcpy(config, device->config, sizeof(config));
+	pthread_mutex_unlock(&bus->lock);
+	if (write)
+		device->window_write(device, config);
+	else
+		value = device->window_read(device, config);
+	pthread_mutex_lock(&bus->lock);
+	if (!write)
+		put32(device->config, device->window, value);
+}
+
+static uint64_t read_locked(struct pci_bus *bus, uint64_t offset, unsigned width)
+{
 	struct pci_device *device;
 	unsigned dword;
 	uint32_t value = 0xffffffff;
@@ -259,12 +317,13 @@ static uint64_t ports_read(void *opaque, uint64_t offset, unsigned width)
 		return value;
 	if (device->config_reading)
 		device->config_reading(device, dword);
+	if (device->window && dword == device->window)
+		access_window(device, false);
 	return get32(device->config, dword) >> (8 * (offset - 4));
 }
 
-static void ports_write(void *opaque, uint64_t offset, unsigned width, uint64_t value)
+static void write_locked(struct pci_bus *bus, uint64_t offset, unsigned width, uint64_t value)
 {
-	struct pci_bus *bus = opaque;
 	struct pci_device *device;
 	unsigned dword;
 
@@ -284,8 +343,32 @@ static void ports_write(void *opaque, uint64_t offset, unsigned width, uint64_t 
 	if (offset - 4 + width > 4)
 		return;
 	device = selected(bus, &dword);
-	if (device)
-		config_write(device, dword + (unsigned)offset - 4, width, (uint32_t)value);
+	if (!device)
+		return;
+	config_write(device, dword + (unsigned)offset - 4, width, (uint32_t)value);
+	if (device->window && dword == device->window)
+		access_window(device, true);
+}
+
+/* The lock is taken here and not by the bus, since access_window lets go of it. */
+static uint64_t ports_read(void *opaque, uint64_t offset, unsigned width)
+{
+	struct pci_bus *bus = opaque;
+	uint64_t value;
+
+	pthread_mutex_lock(&bus->lock);
+	value = read_locked(bus, offset, width);
+	pthread_mutex_unlock(&bus->lock);
+	return value;
+}
+
+static void ports_write(void *opaque, uint64_t offset, unsigned width, uint64_t value)
+{
+	struct pci_bus *bus = opaque;
+
+	pthread_mutex_lock(&bus->lock);
+	write_locked(bus, offset, width, value);
+	pthread_mutex_unlock(&bus->lock);
 }
 
 static const struct bus_region_ops ports_ops = { .read = ports_read, .write = ports_write };
@@ -309,7 +392,7 @@ static void update_intx(struct pci_device *device)
 		const struct pci_device *other = bus->slots[i];
 
 		if (other && other->config[PCI_CFG_INTERRUPT_PIN] && intx_line(other) == line &&
-			other->intx_level &&
+			other->intx_level && !other->uses_messages &&
 			!(get16(other->config, PCI_CFG_COMMAND) & PCI_COMMAND_INTX_DISABLE))
 			level = true;
 	}
@@ -335,6 +418,25 @@ void pci_device_set_intx(struct pci_device *device, bool level)
 	pthread_mutex_unlock(&bus->lock);
 }
 
+void pci_device_set_doorbell(
+	struct pci_device *device, unsigned bar_index, unsigned doorbell, bool on)
+{
+	struct pci_bus *bus = device->bus;
+	uint64_t bit = UINT64_C(1) << doorbell;
+
+	if (!bus)
+		return;
+	pthread_mutex_lock(&bus->lock);
+	if (on)
+		device->doorbells_on[bar_index] |= bit;
+	else
+		device->doorbells_on[bar_index] &= ~bit;
+	if (device->mapped[bar_index])
+		update_doorbells(device, bar_index, device->mapped[bar_index],
+			device->doorbells_on[bar_index]);
+	pthread_mutex_unlock(&bus->lock);
+}
+
 void pci_device_reset(struct pci_device *device)
 {
 	struct pci_bus *bus = device->bus;
@@ -344,6 +446,12 @@ void pci_device_reset(struct pci_device *device)
 	pthread_mutex_lock(&bus->lock);
 	memcpy(device->config, device->reset_config, sizeof(device->config));
 	device->intx_level = false;
+	device->uses_messages = false;
+	for (unsigned i = 0; i < PCI_BAR_COUNT; i++) {
+		device->doorbells_on[i] = 0;
+		if (device->mapped[i])
+			update_doorbells(device, i, device->mapped[i], 0);
+	}
 	update_mappings(device);
 	update_intx(device);
 	pthread_mutex_unlock(&bus->lock);
@@ -423,8 +531,13 @@ int pci_bus_attach(struct pci_bus *bus, struct pci_device *device, unsigned slot
 		if (!bus->slots[i])
 			slot = i;
 	}
-	if (!slot || slot >= SLOTS || bus->slots[slot]) {
-		ret = error_set(err, ENOSPC, "%s: no free PCI slot", device->name);
+	if (!slot) {
+		ret = error_set(err, ENOSPC, "%s: the PCI bus is full, it takes %u devices",
+			device->name, SLOTS - 1);
+		goto unlock;
+	}
+	if (slot >= SLOTS || bus->slots[slot]) {
+		ret = error_set(err, ENOSPC, "%s: PCI slot %u is not free", device->name, slot);
 		goto unlock;
 	}
 	device->bus = bus;
@@ -466,6 +579,8 @@ void pci_bus_detach(struct pci_device *device)
 	/* As it came: it may be attached again. */
 	memcpy(device->config, device->reset_config, sizeof(device->config));
 	unassign_bars(device);
+	memset(device->doorbells_on, 0, sizeof(device->doorbells_on));
+	device->uses_messages = false;
 	device->intx_level = false;
 	update_intx(device);
 	bus->slots[device->slot] = NULL;
@@ -497,7 +612,6 @@ int pci_bus_create(const struct pci_bus_config *config, struct pci_bus **out, st
 		return error_set(err, ENOMEM, "pci: out of memory");
 	bus->config = *config;
 	pthread_mutex_init(&bus->lock, NULL);
-	region.lock = &bus->lock;
 	ret = bus_add(config->ports, &region, err);
 	if (ret)
 		goto free_bus;

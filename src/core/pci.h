@@ -21,8 +21,9 @@
 #include "core/error.h"
 #include "core/irq.h"
 
-#define PCI_BAR_COUNT    6
-#define PCI_CONFIG_BYTES 256
+#define PCI_BAR_COUNT     6
+#define PCI_MAX_DOORBELLS 64u /* in one BAR */
+#define PCI_CONFIG_BYTES  256
 
 /* Offsets in the type 0 header. */
 enum pci_config_offset {
@@ -65,8 +66,9 @@ struct pci_bar {
 	const struct bus_region_ops *ops;
 	void *opaque;
 	pthread_mutex_t *lock;
-	/* Doorbells inside the BAR, which move with it; doorbell.address is the offset in the BAR.
-	 * The array stays the device's and lives as long as the device. */
+	/* Doorbells inside a BAR of registers, which move with it; doorbell.address is the offset
+	 * in the BAR. The array stays the device's and lives as long as the device. All are off at
+	 * first, see pci_device_set_doorbell. */
 	const struct bus_doorbell *doorbells;
 	unsigned doorbell_count;
 };
@@ -89,23 +91,34 @@ struct pci_device {
 	uint8_t writable[PCI_CONFIG_BYTES];     /* bits that the guest may change */
 	struct pci_bar bars[PCI_BAR_COUNT];
 	uint64_t mapped[PCI_BAR_COUNT]; /* address at which a BAR is mapped now; 0: not mapped */
-	uint8_t next_capability;        /* free config space for capabilities */
-	uint8_t last_capability;        /* offset of the newest one; 0: none */
+	uint64_t doorbells_on[PCI_BAR_COUNT];    /* bit n: doorbell n is wanted */
+	uint64_t doorbells_bound[PCI_BAR_COUNT]; /* those that are on the bus now */
+	uint8_t next_capability;                 /* free config space for capabilities */
+	uint8_t last_capability;                 /* offset of the newest one; 0: none */
 	uint8_t slot;
 	bool intx_level;
+	bool uses_messages; /* MSI or MSI-X is enabled, which keeps the pin quiet */
 	struct pci_bus *bus;
 	/* After the guest wrote [offset, offset + width), with the bus's lock held; may be NULL. */
 	void (*config_changed)(struct pci_device *device, unsigned offset, unsigned width);
 	/* Before the guest reads the dword at offset, with the bus's lock held, to bring config up
 	 * to date; may be NULL. */
 	void (*config_reading)(struct pci_device *device, unsigned offset);
+	/* The dword at window (0: there is none) leads into the device. Before the guest reads it
+	 * and after it wrote to any byte of it, one of these runs, without the bus's lock because
+	 * the device takes its own. config is a copy of config space; what window_read returns
+	 * becomes the dword. */
+	uint8_t window;
+	uint32_t (*window_read)(struct pci_device *device, const uint8_t *config);
+	void (*window_write)(struct pci_device *device, const uint8_t *config);
 	struct pci_msi *msi; /* pci_msi.h; NULL: the device has none */
 };
 
 /* Sets up the header; interrupt_pin: 0 none, 1 INTA# ... 4 INTD#. */
 void pci_device_init(struct pci_device *device, const char *name, const struct pci_ids *ids,
 	unsigned interrupt_pin);
-/* Before attach. -EINVAL: size or index is wrong, or the BAR is set. Copies *bar. */
+/* Before attach. -EINVAL: size or index is wrong, the BAR is set, or there are doorbells outside it
+ * or too many of them. Copies *bar. */
 VMGUI_MUST_USE int pci_device_set_bar(
 	struct pci_device *device, unsigned index, const struct pci_bar *bar);
 /* Before attach: appends a capability of length bytes (its two header bytes included, rounded up to
@@ -115,7 +128,14 @@ VMGUI_MUST_USE int pci_device_add_capability(
 	struct pci_device *device, uint8_t id, unsigned length);
 /* Level of the device's INTx pin; what command's INTX_DISABLE masks. Any thread. */
 void pci_device_set_intx(struct pci_device *device, bool level);
-/* BARs, command and the rest as attach left them, INTx low. For the device's reset. */
+/* Switches a doorbell of a BAR on or off. Binding one costs the kernel up to milliseconds and a
+ * guest moves every BAR when it boots, so a device switches on what its driver uses. The writes of
+ * a doorbell that is off, or that the kernel cannot take, reach the BAR's callback, which must do
+ * the same. Any thread. */
+void pci_device_set_doorbell(
+	struct pci_device *device, unsigned bar_index, unsigned doorbell, bool on);
+/* BARs, command and the rest as attach left them, INTx low, doorbells off. For the device's reset.
+ */
 void pci_device_reset(struct pci_device *device);
 
 struct pci_bus_config {

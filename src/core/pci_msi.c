@@ -95,8 +95,9 @@ void pci_msi_config_changed(struct pci_msi *msi)
 
 	pthread_mutex_lock(&msi->lock);
 	msi->control = (uint16_t)(capability[2] | capability[3] << 8);
-	atomic_store(
-		&msi->enabled, (msi->control & (msi->is_msix ? MSIX_ENABLE : MSI_ENABLE)) != 0);
+	msi->device->uses_messages =
+		(msi->control & (msi->is_msix ? MSIX_ENABLE : MSI_ENABLE)) != 0;
+	atomic_store(&msi->enabled, msi->device->uses_messages);
 	if (!msi->is_msix) {
 		struct vector *vector = &msi->vectors[0];
 

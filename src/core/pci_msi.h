@@ -33,6 +33,7 @@ VMGUI_MUST_USE int pci_msi_create(struct pci_device *device,
 void pci_msi_destroy(struct pci_msi *msi);
 /* With the device's reset, after pci_device_reset: all masked and disabled, nothing pending. */
 void pci_msi_reset(struct pci_msi *msi);
+/* With the bus's lock held, as config_changed is. */
 void pci_msi_config_changed(struct pci_msi *msi);
 
 /* Whether the guest uses messages rather than INTx. Any thread. */

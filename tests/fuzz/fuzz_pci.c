@@ -290,7 +290,7 @@ static void check_lines(struct world *w)
 		unsigned pin = device->config[PCI_CFG_INTERRUPT_PIN];
 
 		require(pin == i % 2 + 1);
-		if (device->bus && device->intx_level &&
+		if (device->bus && device->intx_level && !device->uses_messages &&
 			!(config_at(device, PCI_CFG_COMMAND, 2) & PCI_COMMAND_INTX_DISABLE))
 			levels[(device->slot + pin - 1) % 4] = true;
 	}

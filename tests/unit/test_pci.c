@@ -1,6 +1,8 @@
 /* core/pci: configuration mechanism 1, BARs, INTx, reset control. */
 #include <errno.h>
 #include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 #include "cmocka_all.h"
 #include "core/pci.h"
@@ -419,6 +421,276 @@ static void pci_bar_is_written_in_pieces(void **state)
 	assert_int_equal(m->vram->gpa, 0xc1100000);
 }
 
+#define BELLS 3u
+
+/* A device with one BAR of registers and doorbells in it. */
+struct bell_card {
+	struct pci_device device;
+	struct bus_doorbell bells[BELLS];
+	unsigned writes;
+};
+
+static void bell_write(void *opaque, uint64_t offset, unsigned width, uint64_t value)
+{
+	(void)offset;
+	(void)width;
+	(void)value;
+	((struct bell_card *)opaque)->writes++;
+}
+
+static const struct bus_region_ops bell_ops = { .write = bell_write };
+
+static void bell_card_attach(struct machine *m, struct bell_card *card)
+{
+	static const struct pci_ids ids = { .vendor = 1, .device = 2 };
+
+	memset(card, 0, sizeof(*card));
+	pci_device_init(&card->device, "bells", &ids, 1);
+	for (unsigned i = 0; i < BELLS; i++)
+		card->bells[i] = (struct bus_doorbell){
+			.address = 0x100 + 4 * i,
+			.eventfd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC),
+		};
+	assert_int_equal(pci_device_set_bar(&card->device, 0,
+				 &(struct pci_bar){ .kind = PCI_BAR_MMIO,
+					 .size_bytes = 4096,
+					 .widths = BUS_WIDTH_ANY,
+					 .ops = &bell_ops,
+					 .opaque = card,
+					 .doorbells = card->bells,
+					 .doorbell_count = BELLS }),
+		0);
+	assert_int_equal(pci_bus_attach(m->pci, &card->device, 2, NULL), 0);
+}
+
+static void bell_card_detach(struct bell_card *card)
+{
+	pci_bus_detach(&card->device);
+	for (unsigned i = 0; i < BELLS; i++)
+		close(card->bells[i].eventfd);
+}
+
+/* Whether a write at offset from address rings the bell, or else (false) reaches nobody or the
+ * card's callback. */
+static bool rings(struct machine *m, const struct bell_card *card, uint64_t address, unsigned bell)
+{
+	uint64_t count = 0;
+	uint16_t value = 7;
+
+	bus_write(m->mmio, address + 0x100 + 4 * bell, &value, 2);
+	return read(card->bells[bell].eventfd, &count, sizeof(count)) == sizeof(count);
+}
+
+static void pci_doorbell_that_is_off_is_a_write(void **state)
+{
+	struct machine *m = *state;
+	struct bell_card card;
+	uint64_t at;
+
+	bell_card_attach(m, &card);
+	at = card.device.mapped[0];
+	assert_false(rings(m, &card, at, 1));
+	assert_int_equal(card.writes, 1);
+	pci_device_set_doorbell(&card.device, 0, 1, true);
+	pci_device_set_doorbell(&card.device, 0, 1, true);
+	assert_true(rings(m, &card, at, 1));
+	assert_false(rings(m, &card, at, 0));
+	assert_int_equal(card.writes, 2);
+	pci_device_set_doorbell(&card.device, 0, 1, false);
+	assert_false(rings(m, &card, at, 1));
+	bell_card_detach(&card);
+}
+
+static void pci_doorbells_move_with_their_bar(void **state)
+{
+	struct machine *m = *state;
+	struct bell_card card;
+	uint64_t first, second = MMIO_BASE + MIB(8);
+
+	bell_card_attach(m, &card);
+	first = card.device.mapped[0];
+	pci_device_set_doorbell(&card.device, 0, 0, true);
+	pci_device_set_doorbell(&card.device, 0, 2, true);
+	config_write(m, 2, 0x10, (uint32_t)second, 4);
+	assert_false(rings(m, &card, first, 0));
+	assert_int_equal(card.writes, 0);
+	assert_true(rings(m, &card, second, 0));
+	assert_false(rings(m, &card, second, 1));
+	assert_true(rings(m, &card, second, 2));
+	/* Not decoded: nothing rings. Switched on meanwhile: rings when it is decoded again. */
+	config_write(m, 2, 4, 0, 2);
+	assert_false(rings(m, &card, second, 0));
+	pci_device_set_doorbell(&card.device, 0, 1, true);
+	assert_false(rings(m, &card, second, 1));
+	config_write(m, 2, 4, 2, 2);
+	assert_true(rings(m, &card, second, 0));
+	assert_true(rings(m, &card, second, 1));
+	bell_card_detach(&card);
+	assert_false(rings(m, &card, second, 0));
+}
+
+static void pci_doorbells_of_a_refused_bar_ring_nowhere(void **state)
+{
+	struct machine *m = *state;
+	struct bell_card card;
+
+	bell_card_attach(m, &card);
+	pci_device_set_doorbell(&card.device, 0, 0, true);
+	config_write(m, 2, 0x10, (uint32_t)MMIO_BASE, 4); /* over video memory */
+	assert_false(rings(m, &card, MMIO_BASE, 0));
+	config_write(m, 2, 0x10, 0x1000, 4); /* over RAM */
+	assert_false(rings(m, &card, 0x1000, 0));
+	config_write(m, 2, 0x10, (uint32_t)(MMIO_BASE + MIB(4)), 4);
+	assert_true(rings(m, &card, MMIO_BASE + MIB(4), 0));
+	bell_card_detach(&card);
+}
+
+static void pci_reset_switches_doorbells_off(void **state)
+{
+	struct machine *m = *state;
+	struct bell_card card;
+	uint64_t at;
+
+	bell_card_attach(m, &card);
+	at = card.device.mapped[0];
+	pci_device_set_doorbell(&card.device, 0, 0, true);
+	pci_device_reset(&card.device);
+	assert_false(rings(m, &card, at, 0));
+	assert_int_equal(card.writes, 1);
+	pci_device_set_doorbell(&card.device, 0, 0, true);
+	assert_true(rings(m, &card, at, 0));
+	bell_card_detach(&card);
+}
+
+static int refuse_to_bind(void *opaque, const struct bus_doorbell *doorbell)
+{
+	(void)opaque;
+	(void)doorbell;
+	return -ENOSPC;
+}
+
+static void never_unbind(void *opaque, const struct bus_doorbell *doorbell)
+{
+	(void)opaque;
+	(void)doorbell;
+	fail_msg("a doorbell that was not bound is unbound");
+}
+
+static void pci_doorbell_that_cannot_be_bound_is_a_write(void **state)
+{
+	struct machine *m = *state;
+	const struct bus_doorbell_ops ops = { .bind = refuse_to_bind, .unbind = never_unbind };
+	struct bell_card card;
+
+	bus_connect_doorbells(m->mmio, &ops);
+	bell_card_attach(m, &card);
+	pci_device_set_doorbell(&card.device, 0, 0, true);
+	assert_false(rings(m, &card, card.device.mapped[0], 0));
+	config_write(m, 2, 0x10, (uint32_t)(MMIO_BASE + MIB(4)), 4);
+	assert_false(rings(m, &card, MMIO_BASE + MIB(4), 0));
+	assert_int_equal(card.writes, 2);
+	bell_card_detach(&card);
+}
+
+static void pci_doorbells_outside_the_bar_are_refused(void **state)
+{
+	static const struct pci_ids ids = { .vendor = 1, .device = 2 };
+	static struct bus_doorbell bells[PCI_MAX_DOORBELLS + 1];
+	struct pci_bar bar = { .kind = PCI_BAR_MMIO,
+		.size_bytes = 4096,
+		.ops = &card_ops,
+		.doorbells = bells,
+		.doorbell_count = 1 };
+	struct pci_device device;
+
+	(void)state;
+	pci_device_init(&device, "device", &ids, 0);
+	bells[0].address = 4096;
+	assert_int_equal(pci_device_set_bar(&device, 0, &bar), -EINVAL);
+	bells[0] = (struct bus_doorbell){ .address = 4094, .width = 4 };
+	assert_int_equal(pci_device_set_bar(&device, 0, &bar), -EINVAL);
+	bells[0].address = UINT64_MAX;
+	assert_int_equal(pci_device_set_bar(&device, 0, &bar), -EINVAL);
+	bells[0] = (struct bus_doorbell){ .address = 4095 };
+	bar.doorbell_count = PCI_MAX_DOORBELLS + 1;
+	assert_int_equal(pci_device_set_bar(&device, 0, &bar), -EINVAL);
+	bar.doorbell_count = PCI_MAX_DOORBELLS;
+	assert_int_equal(pci_device_set_bar(&device, 0, &bar), 0);
+}
+
+static void pci_full_bus_refuses_the_next_device(void **state)
+{
+	static const struct pci_ids ids = { .vendor = 1, .device = 2 };
+	static struct pci_device others[31];
+	struct machine *m = *state;
+	struct error err;
+
+	for (unsigned i = 0; i < 31; i++)
+		pci_device_init(&others[i], "other", &ids, 0);
+	for (unsigned i = 0; i < 30; i++)
+		assert_int_equal(pci_bus_attach(m->pci, &others[i], 0, &err), 0);
+	assert_int_equal(pci_bus_attach(m->pci, &others[30], 0, &err), -ENOSPC);
+	assert_string_equal(err.text, "other: the PCI bus is full, it takes 31 devices");
+	assert_int_equal(pci_bus_attach(m->pci, &others[30], 5, &err), -ENOSPC);
+	assert_string_equal(err.text, "other: PCI slot 5 is not free");
+	for (unsigned i = 0; i < 30; i++)
+		pci_bus_detach(&others[i]);
+}
+
+static uint32_t window_value;
+
+static uint32_t window_read(struct pci_device *device, const uint8_t *config)
+{
+	(void)config;
+	/* The bus's lock is not held: taking it must not hang. */
+	pci_device_set_intx(device, true);
+	return window_value;
+}
+
+static void window_write(struct pci_device *device, const uint8_t *config)
+{
+	pci_device_set_intx(device, false);
+	memcpy(&window_value, config + device->window, 4);
+}
+
+static void pci_window_leads_into_the_device(void **state)
+{
+	static const struct pci_ids ids = { .vendor = 1, .device = 2 };
+	struct machine *m = *state;
+	struct pci_device device;
+
+	pci_device_init(&device, "window", &ids, 1);
+	device.window = 0x44;
+	device.window_read = window_read;
+	device.window_write = window_write;
+	memset(device.writable + 0x44, 0xff, 4);
+	assert_int_equal(pci_bus_attach(m->pci, &device, 2, NULL), 0);
+	window_value = 0x12345678;
+	assert_int_equal(config_read(m, 2, 0x40, 4), 0);
+	assert_false(device.intx_level);
+	assert_int_equal(config_read(m, 2, 0x45, 1), 0x56);
+	assert_true(device.intx_level);
+	config_write(m, 2, 0x46, 0xaabb, 2);
+	assert_int_equal(window_value, 0xaabb5678);
+	assert_false(device.intx_level);
+	config_write(m, 2, 0x48, 1, 4);
+	assert_int_equal(window_value, 0xaabb5678);
+	pci_bus_detach(&device);
+}
+
+static void pci_messages_keep_the_pin_quiet(void **state)
+{
+	struct machine *m = *state;
+
+	pci_device_set_intx(&m->card, true);
+	m->card.uses_messages = true; /* as pci_msi does */
+	config_write(m, 1, 4, 7, 2);
+	assert_false(m->levels[11]);
+	pci_device_reset(&m->card);
+	pci_device_set_intx(&m->card, true);
+	assert_true(m->levels[11]);
+}
+
 static void pci_address_register_is_one_dword(void **state)
 {
 	struct machine *m = *state;
@@ -488,6 +760,15 @@ int main(void)
 		TEST(pci_bar_is_mapped_when_room_comes),
 		TEST(pci_reset_undoes_what_two_devices_swapped),
 		TEST(pci_bar_is_written_in_pieces),
+		TEST(pci_doorbell_that_is_off_is_a_write),
+		TEST(pci_doorbells_move_with_their_bar),
+		TEST(pci_doorbells_of_a_refused_bar_ring_nowhere),
+		TEST(pci_reset_switches_doorbells_off),
+		TEST(pci_doorbell_that_cannot_be_bound_is_a_write),
+		TEST(pci_doorbells_outside_the_bar_are_refused),
+		TEST(pci_full_bus_refuses_the_next_device),
+		TEST(pci_window_leads_into_the_device),
+		TEST(pci_messages_keep_the_pin_quiet),
 		TEST(pci_address_register_is_one_dword),
 		TEST(pci_detached_device_is_attached_again),
 	};
