@@ -43,7 +43,8 @@ struct block_request {
 	void *scratch; /* disk->scratch_bytes of the submitter's memory, aligned as malloc's */
 };
 
-/* A call into the disk's thread; storage is the caller's until it has run. */
+/* A call into the disk's thread; the disk's from post until function is called, when it may be
+ * posted again. */
 struct block_call {
 	void (*function)(struct block_call *call);
 	struct block_call *next; /* the disk's */
