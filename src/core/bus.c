@@ -6,7 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define MAX_REGIONS   256
+#define MAX_REGIONS   1024
 #define MAX_DOORBELLS 2048
 
 struct bus {

@@ -50,7 +50,7 @@ struct bus *bus_create(const char *name, uint64_t limit);
 void bus_destroy(struct bus *bus);
 
 /* Copies *region. -EINVAL: zero length or wrap-around; -EEXIST: overlap, and err names both owners;
- * -ENOSPC: more than 256 regions. err may be NULL. */
+ * -ENOSPC: more than 1024 regions. err may be NULL. */
 VMGUI_MUST_USE int bus_add(struct bus *bus, const struct bus_region *region, struct error *err);
 /* Removes the region that starts at base; -ENOENT if there is none. */
 int bus_remove(struct bus *bus, uint64_t base);

@@ -6,19 +6,22 @@
 
 #include "core/log.h"
 
-#define CONFIG_PORTS       0xcf8
-#define CONFIG_PORTS_COUNT 8
-#define ADDRESS_ENABLE     0x80000000u
-#define ADDRESS_BITS       0x80fffffcu /* the others are wired to zero */
-#define RESET_CONTROL      1           /* offset of port 0xcf9: bit 1 kind, a rising bit 2 resets */
-#define SLOTS              32u
+#define CONFIG_PORTS         0xcf8
+#define CONFIG_PORTS_COUNT   8
+#define ADDRESS_ENABLE       0x80000000u
+#define ADDRESS_BITS         0x80fffffcu /* the others are wired to zero */
+#define RESET_CONTROL        1 /* offset of port 0xcf9: bit 1 kind, a rising bit 2 resets */
+#define SLOTS                32u
+#define HEADER_MULTIFUNCTION 0x80u
+#define FUNCTIONS            8u /* of a slot */
+#define PLACES               (SLOTS * FUNCTIONS)
 
 struct pci_bus {
 	struct pci_bus_config config;
 	pthread_mutex_t lock;
-	uint32_t address;                /* lock: the register at 0xcf8 */
-	uint8_t reset_control;           /* lock: the register at 0xcf9 */
-	struct pci_device *slots[SLOTS]; /* lock */
+	uint32_t address;                  /* lock: the register at 0xcf8 */
+	uint8_t reset_control;             /* lock: the register at 0xcf9 */
+	struct pci_device *places[PLACES]; /* by slot * FUNCTIONS + function; lock */
 	struct pci_device bridge;
 };
 
@@ -235,9 +238,9 @@ static void update_mappings(struct pci_device *device)
 		}
 	}
 	map_bars(device);
-	for (unsigned i = 0; freed && i < SLOTS; i++) {
-		if (device->bus->slots[i])
-			map_bars(device->bus->slots[i]);
+	for (unsigned i = 0; freed && i < PLACES; i++) {
+		if (device->bus->places[i])
+			map_bars(device->bus->places[i]);
 	}
 }
 
@@ -273,10 +276,10 @@ static struct pci_device *selected(struct pci_bus *bus, unsigned *offset)
 	uint32_t address = bus->address;
 
 	*offset = address & 0xfc;
-	/* Bus 0, function 0 only. */
-	if (!(address & ADDRESS_ENABLE) || (address & 0x00ff0700))
+	/* Bus 0 only. */
+	if (!(address & ADDRESS_ENABLE) || (address & 0x00ff0000))
 		return NULL;
-	return bus->slots[(address >> 11) & 31];
+	return bus->places[(address >> 8) & (PLACES - 1)];
 }
 
 /* Lets the device do what an access to its window asks for. The bus's lock is held, but not
@@ -388,8 +391,8 @@ static void update_intx(struct pci_device *device)
 	if (!bus || !device->config[PCI_CFG_INTERRUPT_PIN])
 		return;
 	line = intx_line(device);
-	for (unsigned i = 0; i < SLOTS; i++) {
-		const struct pci_device *other = bus->slots[i];
+	for (unsigned i = 0; i < PLACES; i++) {
+		const struct pci_device *other = bus->places[i];
 
 		if (other && other->config[PCI_CFG_INTERRUPT_PIN] && intx_line(other) == line &&
 			other->intx_level && !other->uses_messages &&
@@ -487,10 +490,10 @@ static int assign_bar(struct pci_device *device, unsigned index, struct error *e
 		uint64_t taken = bar_in_the_way(device, io, address, bar->size_bytes);
 		int ret;
 
-		for (unsigned i = 0; !taken && i < SLOTS; i++) {
-			if (device->bus->slots[i])
+		for (unsigned i = 0; !taken && i < PLACES; i++) {
+			if (device->bus->places[i])
 				taken = bar_in_the_way(
-					device->bus->slots[i], io, address, bar->size_bytes);
+					device->bus->places[i], io, address, bar->size_bytes);
 		}
 		if (taken) {
 			address = align_up(taken, step);
@@ -521,27 +524,53 @@ static void unassign_bars(struct pci_device *device)
 	}
 }
 
+/* A place for a device that does not care: slots of their own first, then the other functions of
+ * slots that are taken. 0: none is left. */
+static unsigned free_place(const struct pci_bus *bus)
+{
+	for (unsigned function = 0; function < FUNCTIONS; function++) {
+		for (unsigned slot = 1; slot < SLOTS; slot++) {
+			if (!bus->places[slot * FUNCTIONS + function])
+				return slot * FUNCTIONS + function;
+		}
+	}
+	return 0;
+}
+
+/* Function 0 tells whether there are others (6.2.1); lock held. */
+static void update_multifunction(struct pci_bus *bus, unsigned slot)
+{
+	struct pci_device *first = bus->places[slot * FUNCTIONS];
+	bool others = false;
+
+	for (unsigned i = 1; i < FUNCTIONS; i++)
+		others |= bus->places[slot * FUNCTIONS + i] != NULL;
+	if (!first)
+		return;
+	first->config[PCI_CFG_HEADER_TYPE] = others ? HEADER_MULTIFUNCTION : 0;
+	first->reset_config[PCI_CFG_HEADER_TYPE] = first->config[PCI_CFG_HEADER_TYPE];
+}
+
 int pci_bus_attach(struct pci_bus *bus, struct pci_device *device, unsigned slot, struct error *err)
 {
 	uint16_t command = PCI_COMMAND_MASTER;
+	unsigned place;
 	int ret = 0;
 
 	pthread_mutex_lock(&bus->lock);
-	for (unsigned i = 1; !slot && i < SLOTS; i++) {
-		if (!bus->slots[i])
-			slot = i;
-	}
-	if (!slot) {
+	place = slot ? slot * FUNCTIONS : free_place(bus);
+	if (!place) {
 		ret = error_set(err, ENOSPC, "%s: the PCI bus is full, it takes %u devices",
-			device->name, SLOTS - 1);
+			device->name, PLACES - FUNCTIONS);
 		goto unlock;
 	}
-	if (slot >= SLOTS || bus->slots[slot]) {
+	if (place >= PLACES || bus->places[place]) {
 		ret = error_set(err, ENOSPC, "%s: PCI slot %u is not free", device->name, slot);
 		goto unlock;
 	}
 	device->bus = bus;
-	device->slot = (uint8_t)slot;
+	device->slot = (uint8_t)(place / FUNCTIONS);
+	device->function = (uint8_t)(place % FUNCTIONS);
 	for (unsigned i = 0; i < PCI_BAR_COUNT; i++) {
 		if (device->bars[i].kind == PCI_BAR_NONE)
 			continue;
@@ -558,7 +587,8 @@ int pci_bus_attach(struct pci_bus *bus, struct pci_device *device, unsigned slot
 		device->config[PCI_CFG_INTERRUPT_LINE] =
 			(uint8_t)bus->config.intx[intx_line(device)].number;
 	memcpy(device->reset_config, device->config, sizeof(device->config));
-	bus->slots[slot] = device;
+	bus->places[place] = device;
+	update_multifunction(bus, device->slot);
 	goto unlock;
 
 unmap:
@@ -583,10 +613,11 @@ void pci_bus_detach(struct pci_device *device)
 	device->uses_messages = false;
 	device->intx_level = false;
 	update_intx(device);
-	bus->slots[device->slot] = NULL;
-	for (unsigned i = 0; i < SLOTS; i++) {
-		if (bus->slots[i])
-			map_bars(bus->slots[i]);
+	bus->places[device->slot * FUNCTIONS + device->function] = NULL;
+	update_multifunction(bus, device->slot);
+	for (unsigned i = 0; i < PLACES; i++) {
+		if (bus->places[i])
+			map_bars(bus->places[i]);
 	}
 	pthread_mutex_unlock(&bus->lock);
 	device->bus = NULL;
@@ -619,7 +650,7 @@ int pci_bus_create(const struct pci_bus_config *config, struct pci_bus **out, st
 	put16(bus->bridge.config, PCI_CFG_COMMAND, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
 	memcpy(bus->bridge.reset_config, bus->bridge.config, sizeof(bus->bridge.config));
 	bus->bridge.bus = bus;
-	bus->slots[0] = &bus->bridge;
+	bus->places[0] = &bus->bridge;
 	*out = bus;
 	return 0;
 

@@ -95,7 +95,7 @@ struct pci_device {
 	uint64_t doorbells_bound[PCI_BAR_COUNT]; /* those that are on the bus now */
 	uint8_t next_capability;                 /* free config space for capabilities */
 	uint8_t last_capability;                 /* offset of the newest one; 0: none */
-	uint8_t slot;
+	uint8_t slot, function;
 	bool intx_level;
 	bool uses_messages; /* MSI or MSI-X is enabled, which keeps the pin quiet */
 	struct pci_bus *bus;
@@ -156,7 +156,7 @@ struct pci_bus_config {
 VMGUI_MUST_USE int pci_bus_create(
 	const struct pci_bus_config *config, struct pci_bus **bus, struct error *err);
 void pci_bus_destroy(struct pci_bus *bus); /* after its devices are detached */
-/* slot 1..31, or 0 for the next free one. Assigns and maps the BARs. */
+/* slot 1..31, as its function 0; or 0 for any free place, 248 in all. Assigns and maps the BARs. */
 VMGUI_MUST_USE int pci_bus_attach(
 	struct pci_bus *bus, struct pci_device *device, unsigned slot, struct error *err);
 void pci_bus_detach(struct pci_device *device); /* unmaps; no-op when not attached */

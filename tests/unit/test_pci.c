@@ -618,22 +618,59 @@ static void pci_doorbells_outside_the_bar_are_refused(void **state)
 	assert_int_equal(pci_device_set_bar(&device, 0, &bar), 0);
 }
 
+#define PLACES 247 /* 31 slots of 8 functions, less the device that every test has */
+
 static void pci_full_bus_refuses_the_next_device(void **state)
+{
+	static const struct pci_ids ids = { .vendor = 1, .device = 2 };
+	static struct pci_device others[PLACES + 1];
+	struct machine *m = *state;
+	struct error err;
+
+	for (unsigned i = 0; i <= PLACES; i++)
+		pci_device_init(&others[i], "other", &ids, 0);
+	for (unsigned i = 0; i < PLACES; i++)
+		assert_int_equal(pci_bus_attach(m->pci, &others[i], 0, &err), 0);
+	assert_int_equal(pci_bus_attach(m->pci, &others[PLACES], 0, &err), -ENOSPC);
+	assert_string_equal(err.text, "other: the PCI bus is full, it takes 248 devices");
+	assert_int_equal(pci_bus_attach(m->pci, &others[PLACES], 5, &err), -ENOSPC);
+	assert_string_equal(err.text, "other: PCI slot 5 is not free");
+	for (unsigned i = PLACES; i--;)
+		pci_bus_detach(&others[i]);
+}
+
+static uint32_t read_function(struct machine *m, unsigned slot, unsigned function, unsigned offset)
+{
+	uint32_t address = UINT32_C(0x80000000) | slot << 11 | function << 8 | offset, value = 0;
+
+	bus_write(m->ports, 0xcf8, &address, 4);
+	bus_read(m->ports, 0xcfc, &value, 4);
+	return value;
+}
+
+static void pci_functions_share_a_slot_when_slots_are_full(void **state)
 {
 	static const struct pci_ids ids = { .vendor = 1, .device = 2 };
 	static struct pci_device others[31];
 	struct machine *m = *state;
-	struct error err;
+	unsigned slot = m->card.slot;
 
-	for (unsigned i = 0; i < 31; i++)
+	for (unsigned i = 0; i < 31; i++) {
 		pci_device_init(&others[i], "other", &ids, 0);
-	for (unsigned i = 0; i < 30; i++)
-		assert_int_equal(pci_bus_attach(m->pci, &others[i], 0, &err), 0);
-	assert_int_equal(pci_bus_attach(m->pci, &others[30], 0, &err), -ENOSPC);
-	assert_string_equal(err.text, "other: the PCI bus is full, it takes 31 devices");
-	assert_int_equal(pci_bus_attach(m->pci, &others[30], 5, &err), -ENOSPC);
-	assert_string_equal(err.text, "other: PCI slot 5 is not free");
-	for (unsigned i = 0; i < 30; i++)
+		assert_int_equal(pci_bus_attach(m->pci, &others[i], 0, NULL), 0);
+		assert_int_equal(others[i].function, i < 30 ? 0 : 1);
+	}
+	assert_int_equal(others[30].slot, slot);
+	assert_int_equal(read_function(m, slot, 1, 0), 2u << 16 | 1);
+	assert_int_equal(read_function(m, slot, 2, 0), 0xffffffff);
+	/* Function 0 tells, also after its reset; a slot with one device does not. */
+	assert_int_equal(read_function(m, slot, 0, 0x0c) >> 16 & 0xff, 0x80);
+	pci_device_reset(&m->card);
+	assert_int_equal(read_function(m, slot, 0, 0x0c) >> 16 & 0xff, 0x80);
+	assert_int_equal(read_function(m, others[0].slot, 0, 0x0c) >> 16 & 0xff, 0);
+	pci_bus_detach(&others[30]);
+	assert_int_equal(read_function(m, slot, 0, 0x0c) >> 16 & 0xff, 0);
+	for (unsigned i = 30; i--;)
 		pci_bus_detach(&others[i]);
 }
 
@@ -767,6 +804,7 @@ int main(void)
 		TEST(pci_doorbell_that_cannot_be_bound_is_a_write),
 		TEST(pci_doorbells_outside_the_bar_are_refused),
 		TEST(pci_full_bus_refuses_the_next_device),
+		TEST(pci_functions_share_a_slot_when_slots_are_full),
 		TEST(pci_window_leads_into_the_device),
 		TEST(pci_messages_keep_the_pin_quiet),
 		TEST(pci_address_register_is_one_dword),
