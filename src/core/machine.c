@@ -222,9 +222,12 @@ int machine_create_cpus(struct machine *machine, struct error *err)
 
 int machine_add_device(struct machine *machine, struct device *device, struct error *err)
 {
-	if (machine->device_count == MACHINE_MAX_DEVICES)
-		return error_set(err, ENOSPC, "%s: more than %d devices", device->ops->name,
-			MACHINE_MAX_DEVICES);
+	struct device **devices =
+		realloc(machine->devices, (machine->device_count + 1) * sizeof(struct device *));
+
+	if (!devices)
+		return error_set(err, ENOMEM, "%s: out of memory", device->ops->name);
+	machine->devices = devices;
 	machine->devices[machine->device_count++] = device;
 	return 0;
 }
@@ -584,6 +587,8 @@ void machine_destroy_devices(struct machine *machine)
 
 		device->ops->destroy(device);
 	}
+	free(machine->devices);
+	machine->devices = NULL;
 }
 
 void machine_fini(struct machine *machine)

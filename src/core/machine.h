@@ -23,8 +23,6 @@
 #include "core/vcpu.h"
 #include "core/vm_control.h"
 
-#define MACHINE_MAX_DEVICES 64
-
 /* Exit statuses of the program that the machine decides on (interface.md). */
 enum exit_status {
 	EXIT_STATUS_OK = 0,
@@ -79,9 +77,9 @@ struct machine {
 	struct irqchip *chip;
 	struct vcpu **vcpus;
 	unsigned vcpu_count;
-	struct device *devices[MACHINE_MAX_DEVICES]; /* machine's thread */
-	unsigned device_count;                       /* machine's thread */
-	unsigned started_count;                      /* machine's thread: devices started */
+	struct device **devices; /* machine's thread */
+	unsigned device_count;   /* machine's thread */
+	unsigned started_count;  /* machine's thread: devices started */
 
 	atomic_bool hold; /* vCPUs are to park */
 	pthread_mutex_t lock;
@@ -112,7 +110,7 @@ VMGUI_MUST_USE int machine_init(struct machine *machine, const struct machine_co
 /* The interrupt controllers, the interval timer and the vCPUs. */
 VMGUI_MUST_USE int machine_create_cpus(struct machine *machine, struct error *err);
 /* Takes the device over: it is reset, started, stopped and destroyed (in reverse order) with the
- * machine. -ENOSPC: too many; the device is the caller's still. */
+ * machine. -ENOMEM: the device is the caller's still. */
 VMGUI_MUST_USE int machine_add_device(
 	struct machine *machine, struct device *device, struct error *err);
 /* Loads the guest and runs it to its end. Signals SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2 and
