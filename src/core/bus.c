@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #define MAX_REGIONS   1024
-#define MAX_DOORBELLS 2048
+#define MAX_DOORBELLS 4096
 
 struct bus {
 	const char *name;

@@ -74,8 +74,7 @@ struct bus_doorbell_ops {
 
 /* Connects the bus; once, before the first doorbell. */
 void bus_connect_doorbells(struct bus *bus, const struct bus_doorbell_ops *ops);
-/* -EINVAL: width; -EEXIST: the same one is there; -ENOSPC: more than 2048 (31 devices with 64 queues
- * fit). err may be NULL. */
+/* -EINVAL: width; -EEXIST: the same one is there; -ENOSPC: more than 4096. err may be NULL. */
 VMGUI_MUST_USE int bus_add_doorbell(
 	struct bus *bus, const struct bus_doorbell *doorbell, struct error *err);
 /* All fields as they were added; -ENOENT if there is none. */

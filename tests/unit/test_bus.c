@@ -303,11 +303,11 @@ static void bus_doorbells_are_checked_and_bounded(void **state)
 	doorbell.match = true;
 	assert_int_equal(bus_add_doorbell(*state, &doorbell, NULL), -EINVAL);
 	doorbell.width = 2;
-	for (unsigned i = 0; i < 2048; i++) {
+	for (unsigned i = 0; i < 4096; i++) {
 		doorbell.value = i;
 		assert_int_equal(bus_add_doorbell(*state, &doorbell, NULL), 0);
 	}
-	doorbell.value = 2048;
+	doorbell.value = 4096;
 	assert_int_equal(bus_add_doorbell(*state, &doorbell, NULL), -ENOSPC);
 }
 
