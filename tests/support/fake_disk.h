@@ -162,11 +162,13 @@ static inline bool fake_disk_is_durable(const struct fake_disk *disk, uint64_t s
 /* Finishes what has been pending as number `index`; result 0 carries it out. */
 static inline void fake_disk_complete(struct fake_disk *disk, unsigned index, int result)
 {
-	struct block_request *request = disk->pending[index];
-	uint64_t covers = disk->covers[index];
+	struct block_request *request;
+	uint64_t covers;
 
 	if (index >= disk->pending_count)
 		abort();
+	request = disk->pending[index];
+	covers = disk->covers[index];
 	disk->pending_count--;
 	memmove(&disk->pending[index], &disk->pending[index + 1],
 		(disk->pending_count - index) * sizeof(disk->pending[0]));
