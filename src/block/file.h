@@ -6,6 +6,8 @@
  * EINTR repeated inside; alignment that direct I/O asks for is taken care of inside; once a sync
  * has failed every later one fails (what the kernel dropped then is lost for good).
  *
+ * A read or write with length 0 is done with result 0.
+ *
  * Threads: `submit` in the disk's thread; the others in whichever thread has the image to itself
  * (the opener's before the disk starts and after it has stopped, the disk's between). */
 #ifndef VMGUI_BLOCK_FILE_H
@@ -25,6 +27,31 @@ enum file_operation {
 	FILE_ZERO_UNMAP, /* the same, and space is given back. -EOPNOTSUPP */
 };
 
+/* One system call of an operation, as an engine makes it. result is what the call gave, or negative
+ * errno: short counts, EINTR and the like are the file's business (posix_file.c). */
+struct file_call {
+	struct file_call *next; /* the engine's */
+	enum file_call_kind {
+		FILE_CALL_READ,
+		FILE_CALL_WRITE,
+		FILE_CALL_SYNC,
+		FILE_CALL_ALLOCATE, /* fallocate */
+		FILE_CALL_DISCARD,  /* BLKDISCARD */
+		FILE_CALL_TRUNCATE, /* to length_bytes */
+		FILE_CALL_NOTHING,  /* finishes as it is, but not from inside of submit */
+	} kind;
+	int fd;
+	bool blocking; /* not to be tried without waiting first */
+	bool direct;   /* fd is O_DIRECT */
+	int mode;      /* ALLOCATE */
+	uint64_t offset_bytes, length_bytes;
+	const struct iovec *iov;
+	unsigned iov_count;
+	struct iovec part; /* what iov points to after a short count */
+	int64_t result;
+	void (*complete)(struct file_call *call); /* in the disk's thread */
+};
+
 /* An operation in flight; the submitter's again from done on. */
 struct file_io {
 	enum file_operation operation;
@@ -35,11 +62,10 @@ struct file_io {
 	/* In the disk's thread, never from inside submit. */
 	void (*done)(struct file_io *io);
 	/* The implementation's. */
-	struct file_io *next;
 	struct block_file *file;
 	uint64_t finished_bytes;
-	struct iovec *rest; /* what is left of iov after a short count, or a bounce buffer */
-	void *bounce;
+	unsigned retries;
+	struct file_call call;
 };
 
 struct block_file;

@@ -53,8 +53,9 @@ struct block_call {
 struct block_disk;
 
 struct block_disk_ops {
-	/* Before start: rang is called in the disk's thread when the eventfd counts (the counter
-	 * has been taken). -ENOSPC: more than 64. */
+	/* Before start: rang is called in the disk's thread after the eventfd was written to, and
+	 * sometimes without cause; the counter may or may not have been taken. Writes before start
+	 * count. -ENOSPC: more than 64. */
 	int (*watch)(
 		struct block_disk *disk, int eventfd, void (*rang)(void *opaque), void *opaque);
 	/* Before start: called in the disk's thread when it has dealt with everything that had come
