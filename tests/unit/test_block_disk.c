@@ -318,6 +318,6 @@ int main(void)
 
 	setenv("VMGUI_BLOCK_ENGINE", "threads", 1);
 	failed = cmocka_run_group_tests_name("threads", tests, NULL, NULL);
-	setenv("VMGUI_BLOCK_ENGINE", "", 1);
+	setenv("VMGUI_BLOCK_ENGINE", "uring", 1);
 	return failed + cmocka_run_group_tests_name("uring", tests, NULL, NULL);
 }
