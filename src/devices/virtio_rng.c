@@ -66,20 +66,22 @@ static int serve(struct virtio_device *vdev, unsigned queue)
 	struct virtio_rng *rng = rng_of(vdev);
 	struct virtqueue *ring = &vdev->queues[queue].ring;
 	struct virtqueue_chain chain = { .iov = rng->iov, .capacity = QUEUE_SIZE };
-	unsigned buffers = 0, bytes = 0;
-	int rc;
+	unsigned buffers = 0, bytes = 0, turns = 0;
+	int rc = 1;
 
 	virtqueue_disable_notify(ring);
-	do {
-		while ((rc = virtqueue_pop(ring, &chain)) > 0) {
+	while (rc > 0 && turns++ < TURN_MAX_BUFFERS && bytes < TURN_MAX_BYTES) {
+		rc = virtqueue_pop(ring, &chain);
+		if (!rc) {
+			rc = virtqueue_enable_notify(ring); /* some have come meanwhile */
+		} else if (rc > 0) {
 			uint32_t filled = fill_random(&chain);
 
 			virtqueue_fill(ring, chain.head, filled);
 			bytes += filled;
-			if (++buffers == TURN_MAX_BUFFERS || bytes >= TURN_MAX_BYTES)
-				break;
+			buffers++;
 		}
-	} while (!rc && virtqueue_enable_notify(ring));
+	}
 	if (buffers && virtqueue_publish(ring))
 		virtio_queue_interrupt(vdev, queue);
 	return rc;
