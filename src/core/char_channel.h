@@ -1,4 +1,4 @@
-/* A byte stream between a character device (serial port, later virtio-console) and the host side
+/* A byte stream between a character device (serial port, virtio console) and the host side
  * (terminal, socket), with back-pressure both ways so that no byte is lost.
  *
  * The device side calls host ops to send, the host side calls device ops to deliver. */
@@ -26,6 +26,8 @@ struct char_device {
 	void (*writable)(void *opaque);
 	/* The line's break condition (SysRq over serial). */
 	void (*receive_break)(void *opaque);
+	/* The host's terminal has this size, in characters. NULL: the line cannot tell. */
+	void (*resized)(void *opaque, unsigned cols, unsigned rows);
 	void *opaque;
 };
 

@@ -1,4 +1,4 @@
-/* The guest's serial console on stdin and stdout.
+/* The guest's console, serial or virtio, on stdin and stdout.
  *
  * On a terminal, Ctrl-A is a prefix: x quits, h helps, b sends a break, Ctrl-A sends itself; three
  * Ctrl-C within a second quit. From anything else (pipe, file) bytes go through as they are.
@@ -26,6 +26,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -307,6 +308,17 @@ static void step_sysrq(struct console_terminal *console)
 	input_put(console, (uint16_t)key);
 }
 
+/* The size of a terminal that input comes from is the one that is looked at. */
+static void step_size(struct console_terminal *console)
+{
+	const struct char_device *device = console->device;
+	struct winsize size;
+	if (!console->in_is_tty || !device->resized || !console_tty_resized())
+		return;
+	if (!ioctl(console->in_fd, TIOCGWINSZ, &size) && size.ws_col && size.ws_row)
+		device->resized(device->opaque, size.ws_col, size.ws_row);
+}
+
 /* Output. */
 
 static ssize_t write_some(struct console_terminal *console, const uint8_t *data, size_t length)
@@ -449,6 +461,7 @@ static void *console_thread(void *opaque)
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
 	pthread_setname_np(pthread_self(), "console");
 	while (!console_should_stop(console, &pending)) {
+		step_size(console);
 		step_sysrq(console);
 		step_input(console);
 		step_output(console);

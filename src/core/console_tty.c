@@ -18,7 +18,7 @@ static const int crash_signals[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, S
 	SIGXCPU, SIGXFSZ };
 /* Only where main leaves them at their default, which is death. */
 static const int fatal_signals[] = { SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGPIPE, SIGALRM };
-static const int job_signals[] = { SIGTSTP, SIGCONT };
+static const int job_signals[] = { SIGTSTP, SIGCONT, SIGWINCH };
 
 #define SIGNALS_MAX 65
 
@@ -27,7 +27,7 @@ static struct {
 	bool claimed;
 	bool have_saved;
 	atomic_bool raw; /* set after the fields that the handlers read */
-	atomic_bool continued;
+	atomic_bool continued, resized;
 	int fd, wake_fd;
 	struct termios saved;
 	struct sigaction previous[SIGNALS_MAX];
@@ -70,12 +70,15 @@ static void on_stop(int number)
 	kill(getpid(), SIGSTOP);
 }
 
-static void on_continue(int number)
+/* SIGCONT, SIGWINCH. A job in the background is not told of a new size, so that the first may mean
+ * the second, too. */
+static void on_wake(int number)
 {
 	int keep = errno;
 	uint64_t one = 1;
-	(void)number;
-	atomic_store(&tty.continued, true);
+	atomic_store(&tty.resized, true);
+	if (number == SIGCONT)
+		atomic_store(&tty.continued, true);
 	if (write(tty.wake_fd, &one, sizeof(one)) < 0) {
 		/* The counter is at its limit: the thread is awake as it is. */
 	}
@@ -96,17 +99,18 @@ static void install_handlers(void)
 {
 	struct sigaction fatal = { .sa_sigaction = on_fatal, .sa_flags = SA_SIGINFO | SA_ONSTACK };
 	struct sigaction stop = { .sa_handler = on_stop, .sa_flags = SA_RESTART };
-	struct sigaction resume = { .sa_handler = on_continue, .sa_flags = SA_RESTART };
+	struct sigaction wake = { .sa_handler = on_wake, .sa_flags = SA_RESTART };
 	sigfillset(&fatal.sa_mask);
 	sigemptyset(&stop.sa_mask);
 	sigaddset(&stop.sa_mask, SIGTTOU);
-	sigemptyset(&resume.sa_mask);
+	sigemptyset(&wake.sa_mask);
 	for (size_t i = 0; i < array_size(crash_signals); i++)
 		install(crash_signals[i], &fatal, false);
 	for (size_t i = 0; i < array_size(fatal_signals); i++)
 		install(fatal_signals[i], &fatal, true);
 	install(SIGTSTP, &stop, true);
-	install(SIGCONT, &resume, true);
+	install(SIGCONT, &wake, true);
+	install(SIGWINCH, &wake, true);
 }
 
 /* Puts back what was there, unless somebody has installed a handler of his own since. */
@@ -120,7 +124,7 @@ static void remove_handler(int number)
 		return;
 	bool ours = now.sa_flags & SA_SIGINFO
 			    ? now.sa_sigaction == on_fatal
-			    : now.sa_handler == on_stop || now.sa_handler == on_continue;
+			    : now.sa_handler == on_stop || now.sa_handler == on_wake;
 	if (ours)
 		sigaction(number, &tty.previous[number], NULL);
 }
@@ -147,6 +151,7 @@ int console_tty_claim(int fd, int wake_fd)
 		tty.have_saved = false;
 		tty.fd = fd;
 		tty.wake_fd = wake_fd;
+		atomic_store(&tty.resized, true);
 		if (!registered)
 			registered = !atexit(restore);
 		install_handlers();
@@ -178,6 +183,11 @@ bool console_tty_enter_raw(void)
 bool console_tty_continued(void)
 {
 	return atomic_exchange(&tty.continued, false);
+}
+
+bool console_tty_resized(void)
+{
+	return atomic_exchange(&tty.resized, false);
 }
 
 void console_tty_release(void)

@@ -9,8 +9,8 @@
 #include "core/util.h"
 
 /* Takes the process's terminal for `fd` and installs the handlers for crashes, fatal signals that
- * nobody else handles, SIGTSTP and SIGCONT. SIGCONT also wakes wake_fd, an eventfd. -EBUSY: taken
- * already. */
+ * nobody else handles, SIGTSTP, SIGCONT and SIGWINCH. The last two also wake wake_fd, an eventfd.
+ * -EBUSY: taken already. */
 int console_tty_claim(int fd, int wake_fd) VMGUI_MUST_USE;
 /* Restores the terminal and the handlers. */
 void console_tty_release(void);
@@ -22,5 +22,7 @@ bool console_tty_enter_raw(void);
 /* Whether SIGCONT came since the last call: the shell may have set the terminal to a mode of its
  * own. */
 bool console_tty_continued(void);
+/* Whether the terminal's size may have changed since the last call; true at the first one. */
+bool console_tty_resized(void);
 
 #endif

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <termios.h>
@@ -24,6 +25,7 @@ struct fixture {
 	char got[300000];
 	size_t got_count, room;
 	unsigned quits, writables;
+	unsigned cols, rows, sizes;
 
 	struct char_device device;
 	struct vm_control control;
@@ -60,6 +62,17 @@ static void device_break(void *opaque)
 	device_receive(opaque, (const uint8_t *)"!", 1);
 }
 
+static void device_resized(void *opaque, unsigned cols, unsigned rows)
+{
+	struct fixture *f = opaque;
+	pthread_mutex_lock(&f->lock);
+	f->cols = cols;
+	f->rows = rows;
+	f->sizes++;
+	pthread_cond_broadcast(&f->changed);
+	pthread_mutex_unlock(&f->lock);
+}
+
 static void request_quit(void *opaque)
 {
 	struct fixture *f = opaque;
@@ -85,7 +98,13 @@ static int setup(void **state)
 	pthread_mutex_init(&f->lock, NULL);
 	pthread_cond_init(&f->changed, NULL);
 	f->room = sizeof(f->got);
-	f->device = (struct char_device){ device_receive, device_writable, device_break, f };
+	f->device = (struct char_device){
+		.receive = device_receive,
+		.writable = device_writable,
+		.receive_break = device_break,
+		.resized = device_resized,
+		.opaque = f,
+	};
 	f->control = (struct vm_control){ .request_quit = request_quit, .opaque = f };
 	assert_int_equal(pipe(f->in), 0);
 	assert_int_equal(pipe(f->out), 0);
@@ -368,6 +387,28 @@ static void console_terminal_is_raw_while_it_runs(void **state)
 	assert_int_equal(before.c_oflag, after.c_oflag);
 }
 
+static void console_tells_the_size_of_the_terminal_and_when_it_changes(void **state)
+{
+	struct fixture *f = *state;
+	struct winsize size = { .ws_col = 100, .ws_row = 30 };
+	assert_int_equal(ioctl(f->master, TIOCSWINSZ, &size), 0);
+	begin(f, f->slave, f->slave);
+	expect_count(f, &f->sizes, 1);
+	assert_int_equal(f->cols, 100);
+	assert_int_equal(f->rows, 30);
+	size.ws_col = 120;
+	assert_int_equal(ioctl(f->master, TIOCSWINSZ, &size), 0);
+	raise(SIGWINCH); /* it does not control us, so nobody else sends it */
+	expect_count(f, &f->sizes, 2);
+	assert_int_equal(f->cols, 120);
+	/* Output and input do not ask again. */
+	emit(f, "x");
+	type(f->master, "y");
+	expect_got(f, "y");
+	console_terminal_stop(f->console);
+	assert_int_equal(f->sizes, 2);
+}
+
 static void console_ctrl_a_x_quits(void **state)
 {
 	struct fixture *f = *state;
@@ -590,6 +631,7 @@ int main(void)
 		TEST(console_stop_gives_up_on_a_stuck_reader),
 		TEST(console_leaves_the_flags_of_stdout_alone),
 		TEST(console_terminal_is_raw_while_it_runs),
+		TEST(console_tells_the_size_of_the_terminal_and_when_it_changes),
 		TEST(console_ctrl_a_x_quits),
 		TEST(console_ctrl_a_x_quits_though_the_guest_reads_nothing),
 		TEST(console_ctrl_a_sends_break_and_itself),
