@@ -17,7 +17,7 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 
 from disk_guest import Disk, FioResult, fio_line, qemu_command, vmgui_command, work_folder
-from linux_guest import Guest
+from linux_guest import Guest, GuestError
 
 START = time.monotonic()
 FAILED = []
@@ -28,6 +28,10 @@ FILE_MIB = 16
 DEPTHS = (1, 32)
 # Several block sizes, and flushes in between.
 VERIFY = {"rw": "randwrite", "bssplit": "4k/50:12k/20:64k/20:256k/10", "verify": "crc32c", "verify_fatal": 1, "fsync": 64}
+
+
+class GuestCrashed(Exception):
+    """A guest has reset itself in the middle of something."""
 
 
 def say(text):
@@ -55,14 +59,10 @@ def check_tool(text, *command):
 
 
 def digest(path):
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "md5").hexdigest() if hasattr(hashlib, "file_digest") else _digest(file)
-
-
-def _digest(file):
     state = hashlib.md5()
-    while block := file.read(MIB):
-        state.update(block)
+    with open(path, "rb") as file:
+        while block := file.read(MIB):
+            state.update(block)
     return state.hexdigest()
 
 
@@ -81,6 +81,7 @@ class Test:
         self.clone(os.path.join(self.options.system, "root.raw"), "root.raw")
         self.data = [Disk(self.path("data.raw"), "raw", "data-raw", cache="direct"),
                      Disk(self.path("data.qcow2"), "qcow2", "data-qcow2")]  # fmt: skip
+        self.data = [disk for disk in self.data if disk.format in self.options.formats]
         for disk in self.data:
             subprocess.run(["qemu-img", "create", "-q", "-f", disk.format, disk.path, f"{DATA_MIB}M"], check=True)
         # What a guest must not change.
@@ -111,10 +112,14 @@ class Test:
             status = guest.end()
             check(status == 0, f"{name}: power off, status {status}", guest.errors()[-400:])
             check(not guest.errors().strip(), f"{name}: not a word on stderr", guest.errors()[-400:])
-        except BaseException:
+        except BaseException as error:
             if not self.options.qemu:
                 guest.dump()
-            say(f"{name}: exit status {guest.process.poll()}, on stderr: {guest.errors()[-2000:]!r}")
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                guest.process.wait(2)
+            say(f"{name}: exit status {guest.process.returncode}, on stderr: {guest.errors()[-2000:]!r}")
+            if isinstance(error, GuestError) and guest.process.returncode in (0, 3):
+                raise GuestCrashed(str(error)) from error
             raise
         finally:
             guest.close()
@@ -211,14 +216,24 @@ class Test:
 
     def check_data(self, when):
         """The host finds in the images what the guest wrote."""
-        raw, qcow2 = (disk.path for disk in self.data)
-        check_tool(f"qemu-img check: data.qcow2 {when}", "qemu-img", "check", "-q", "-f", "qcow2", qcow2)
-        back = self.path("data-back.raw")
-        check_tool(f"qemu-img convert: data.qcow2 {when}", "qemu-img", "convert", "-f", "qcow2", "-O", "raw", qcow2, back)
-        check_tool(f"qemu-img compare: {when}", "qemu-img", "compare", "-q", "-f", "raw", "-F", "qcow2", back, qcow2)
-        for serial, path in (("data-raw", raw), ("data-qcow2", back)):
-            check(digest(path) == self.digests[serial], f"{serial}: the host's bytes are the guest's {when}")
-        os.unlink(back)
+        for disk in self.data:
+            path = disk.path
+            if disk.format == "qcow2":
+                check_tool(f"qemu-img check: data.qcow2 {when}", "qemu-img", "check", "-q", "-f", "qcow2", path)
+                path = self.path("data-back.raw")
+                check_tool(f"qemu-img convert: data.qcow2 {when}", "qemu-img", "convert", "-f", "qcow2", "-O", "raw", disk.path, path)
+            check(digest(path) == self.digests[disk.serial], f"{disk.serial}: the host's bytes are the guest's {when}")
+
+
+def run(options):
+    with work_folder() as work:
+        test = Test(options, work)
+        test.make_images()
+        test.first_boot()
+        test.check_data("after the first boot")
+        if "qcow2" in options.formats:
+            test.second_boot()
+            test.check_data("after the second boot")
 
 
 def main():
@@ -227,18 +242,20 @@ def main():
     parser.add_argument("--qemu", metavar="ACCEL", help="try the test itself with QEMU (tcg or kvm)")
     parser.add_argument("--system", required=True, help="the folder that tests/support/disk-guest printed")
     parser.add_argument("--artefacts", default=".", help="folder for logs")
+    parser.add_argument("--formats", nargs="+", default=["raw", "qcow2"], help="raw alone: without the second boot")
     parser.add_argument("--boot-seconds", type=int, default=180, help="give up when the system is not up after that long")
     options = parser.parse_args()
     if not options.vmgui and not options.qemu:
         parser.error("one of --vmgui and --qemu is needed")
     os.makedirs(options.artefacts, exist_ok=True)
-    with work_folder() as work:
-        test = Test(options, work)
-        test.make_images()
-        test.first_boot()
-        test.check_data("after the first boot")
-        test.second_boot()
-        test.check_data("after the second boot")
+    try:
+        run(options)
+    except GuestCrashed:
+        # Neither a wrong byte nor a guest that stands still is excused, and a crash only once and only there.
+        if FAILED or os.environ.get("KVM_LAB") != "1":
+            raise
+        say("THE GUEST CRASHED. The lab's software CPU spoils a guest now and then, so once more from the start")
+        run(options)
     say(f"{len(FAILED)} checks failed" if FAILED else "all seen")
     return 1 if FAILED else 0
 
