@@ -80,10 +80,11 @@ static inline void blk_driver_stalled(void *opaque, const char *message)
 	snprintf(d->message, sizeof(d->message), "%s", message);
 }
 
-static inline void blk_driver_init(struct blk_driver *d, uint64_t size_bytes)
+static inline void blk_driver_init_ram(
+	struct blk_driver *d, uint64_t size_bytes, uint64_t low_bytes, uint64_t high_bytes)
 {
 	memset(d, 0, sizeof(*d));
-	fake_virtio_init(&d->virtio, MIB(2), MIB(1));
+	fake_virtio_init(&d->virtio, low_bytes, high_bytes);
 	d->disk = fake_disk_create(size_bytes);
 	d->disk->mem = &d->virtio.mem;
 	d->config = (struct virtio_blk_config){
@@ -96,6 +97,11 @@ static inline void blk_driver_init(struct blk_driver *d, uint64_t size_bytes)
 		.stalled = blk_driver_stalled,
 		.opaque = d,
 	};
+}
+
+static inline void blk_driver_init(struct blk_driver *d, uint64_t size_bytes)
+{
+	blk_driver_init_ram(d, size_bytes, MIB(2), MIB(1));
 }
 
 static inline void blk_driver_create(struct blk_driver *d, unsigned queue_count)

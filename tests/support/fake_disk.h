@@ -32,7 +32,7 @@
 #include "core/guest_mem.h"
 
 #define FAKE_DISK_WATCHES 64u
-#define FAKE_DISK_PENDING 8192u
+#define FAKE_DISK_PENDING 1024u
 
 struct fake_disk {
 	struct block_disk
