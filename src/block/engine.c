@@ -13,6 +13,7 @@
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "core/log.h"
@@ -197,6 +198,49 @@ bool engine_strike(struct file_call *call)
 	call->iov = &call->part;
 	call->iov_count = 1;
 	return false;
+}
+
+static uint64_t now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+/* Few file systems (XFS, btrfs) let io_uring copy into the page cache at once; for the others,
+ * ext4 among them, it wakes a kernel thread for each write and is woken by it, which costs several
+ * times the copy itself. So small writes of whole pages are copied here. Measured on ext4, 4 KiB,
+ * Linux 6.18, host CPU time for each, the waking of a client included: 4.6 us against 13 to 16 us
+ * at depth 1, 1.8 us against 3.6 to 4.8 us at depth 32. (For reads that hit the page cache a
+ * preadv2 here gained nothing over the ring, which does them within the same io_uring_enter.)
+ *
+ * A copy may have to wait (too much is dirty, the journal is being committed), and everything else
+ * of this disk with it. When that happens writes go the long way for a while. */
+bool engine_write_inline(struct engine *engine, struct file_call *call)
+{
+	const uint64_t limit_bytes = KIB(128), slow_ns = 1000 * 1000, pause_ns = 50 * slow_ns;
+	uint64_t together = call->offset_bytes, sum = 0, start, end;
+
+	if (call->kind != FILE_CALL_WRITE || call->direct || call->blocking)
+		return false;
+	for (unsigned i = 0; i < call->iov_count; i++) {
+		together |= call->iov[i].iov_len;
+		sum += call->iov[i].iov_len;
+	}
+	/* A part of a page may have to be read first. */
+	if (together & (PAGE_BYTES - 1) || sum > limit_bytes)
+		return false;
+	start = now_ns();
+	if (start < engine->inline_after_ns)
+		return false;
+	if (engine_strike(call))
+		return true;
+	call->result = engine_execute(call);
+	end = now_ns();
+	if (end - start > slow_ns)
+		engine->inline_after_ns = end + pause_ns;
+	return true;
 }
 
 int64_t engine_execute(struct file_call *call)

@@ -44,7 +44,8 @@ struct engine {
 
 	/* The engine's thread. */
 	struct call_list gathered, finished;
-	unsigned in_flight; /* calls that were submitted and not completed */
+	unsigned in_flight;       /* calls that were submitted and not completed */
+	uint64_t inline_after_ns; /* see engine_write_inline */
 
 	atomic_bool stopping;
 	pthread_mutex_t post_lock;
@@ -64,6 +65,8 @@ int64_t engine_execute(struct file_call *call);
 /* Looks up the fault that a test wants: true if call->result is set and there is nothing to do.
  * May shorten the call. */
 bool engine_strike(struct file_call *call);
+/* In the engine's thread: true if the call, a write into the page cache, was made here and now. */
+bool engine_write_inline(struct engine *engine, struct file_call *call);
 
 static inline void call_list_init(struct call_list *list)
 {

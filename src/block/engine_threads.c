@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 struct engine_threads {
@@ -63,13 +64,45 @@ static void end(struct engine *base)
 	engine->epoll_fd = -1;
 }
 
+/* What the page cache has is not worth a thread. */
+static bool read_cached(struct file_call *call)
+{
+	ssize_t count;
+
+	if (call->kind != FILE_CALL_READ || call->direct || call->blocking)
+		return false;
+	if (engine_strike(call))
+		return true;
+	count = preadv2(
+		call->fd, call->iov, (int)call->iov_count, (off_t)call->offset_bytes, RWF_NOWAIT);
+	if (count < 0)
+		return false; /* most likely EAGAIN; a thread finds out */
+	call->result = count;
+	return true;
+}
+
+static void hand_over(struct engine_threads *engine)
+{
+	struct engine *base = &engine->base;
+	struct call_list slow;
+	struct file_call *call;
+
+	call_list_init(&slow);
+	while ((call = call_list_take(&base->gathered))) {
+		bool done = read_cached(call) || engine_write_inline(base, call);
+
+		call_list_append(done ? &base->finished : &slow, call);
+	}
+	engine_pool_submit(engine->pool, &slow);
+}
+
 static void turn(struct engine *base)
 {
 	struct engine_threads *engine = container_of(base, struct engine_threads, base);
 	struct epoll_event events[ENGINE_WATCHES + 1];
 	int count;
 
-	engine_pool_submit(engine->pool, &base->gathered);
+	hand_over(engine);
 	do {
 		count = epoll_wait(engine->epoll_fd, events, (int)array_size(events),
 			base->finished.first ? 0 : -1);

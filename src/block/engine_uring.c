@@ -221,7 +221,7 @@ static void fill_ring(struct engine_uring *engine)
 			give_to_pool(engine, call_list_take(&base->gathered));
 			continue;
 		}
-		if (engine_fault && engine_strike(call)) {
+		if (engine_write_inline(base, call) || (engine_fault && engine_strike(call))) {
 			call_list_append(&base->finished, call_list_take(&base->gathered));
 			continue;
 		}
