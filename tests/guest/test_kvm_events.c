@@ -1,5 +1,6 @@
 /* The two shortcuts between guest and device threads, on a real KVM: a doorbell (ioeventfd) that
- * the guest rings without an exit, and an interrupt message (irqfd) that an eventfd delivers. */
+ * the guest rings without an exit, also after its BAR has moved, and an interrupt message (irqfd)
+ * that an eventfd delivers. */
 #include <errno.h>
 #include <linux/kvm.h>
 #include <stdio.h>
@@ -14,6 +15,7 @@
 #include "core/bus.h"
 #include "core/irqchip.h"
 #include "core/kvm.h"
+#include "core/pci.h"
 
 #define CODE_GPA     0x1000u
 #define DOORBELL_GPA 0xd000u /* no memory there */
@@ -120,6 +122,57 @@ static void kvm_doorbell_rings_without_an_exit(void **state)
 	close(memory);
 }
 
+static void write_bar(struct fixture *f, uint32_t bar)
+{
+	const uint32_t select = 0x80000000 | 1 << 11 | PCI_CFG_BAR0;
+
+	bus_write(f->ports, 0xcf8, &select, sizeof(select));
+	bus_write(f->ports, 0xcfc, &bar, sizeof(bar));
+}
+
+static void kvm_doorbell_moves_with_its_bar(void **state)
+{
+	/* mov byte [0xd104], 1; hlt; mov byte [0xd104], 2; mov byte [0xe104], 3; hlt */
+	static const uint8_t code[] = { 0xc6, 0x06, 0x04, 0xd1, 0x01, 0xf4, 0xc6, 0x06, 0x04, 0xd1,
+		0x02, 0xc6, 0x06, 0x04, 0xe1, 0x03, 0xf4 };
+	static const struct pci_ids ids = { .vendor = 1, .device = 2 };
+	static const struct bus_region_ops none = { .read = NULL };
+	struct fixture *f = *state;
+	const struct pci_bus_config config = {
+		.ports = f->ports, .mmio = f->mmio, .mmio_base = DOORBELL_GPA, .mmio_end = 0xf000
+	};
+	const struct bus_doorbell bell = { .address = 0x104,
+		.eventfd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC) };
+	const struct pci_bar bar = { .kind = PCI_BAR_MMIO,
+		.size_bytes = PAGE_BYTES,
+		.widths = BUS_WIDTH_ANY,
+		.ops = &none,
+		.doorbells = &bell,
+		.doorbell_count = 1 };
+	struct pci_device device;
+	struct pci_bus *pci;
+
+	assert_int_equal(pci_bus_create(&config, &pci, NULL), 0);
+	pci_device_init(&device, "device", &ids, 0);
+	assert_int_equal(pci_device_set_bar(&device, 0, &bar), 0);
+	assert_int_equal(pci_bus_attach(pci, &device, 1, NULL), 0);
+	assert_int_equal(device.mapped[0], DOORBELL_GPA);
+	pci_device_set_doorbell(&device, 0, 0, true);
+	assert_int_equal(run_code(f, code, sizeof(code)), KVM_EXIT_HLT);
+	assert_int_equal(rings(bell.eventfd), 1);
+	write_bar(f, 0xe000);
+	assert_int_equal(ioctl(f->vcpu, KVM_RUN, 0), 0);
+	assert_int_equal(f->run->exit_reason, KVM_EXIT_MMIO);
+	assert_int_equal(f->run->mmio.phys_addr, 0xd104);
+	assert_int_equal(rings(bell.eventfd), 0);
+	assert_int_equal(ioctl(f->vcpu, KVM_RUN, 0), 0);
+	assert_int_equal(f->run->exit_reason, KVM_EXIT_HLT);
+	assert_int_equal(rings(bell.eventfd), 1);
+	pci_bus_detach(&device);
+	pci_bus_destroy(pci);
+	close(bell.eventfd);
+}
+
 static bool interrupt_requested(struct fixture *f, unsigned vector)
 {
 	struct kvm_lapic_state lapic;
@@ -185,6 +238,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(
 			kvm_doorbell_rings_without_an_exit, setup, teardown),
+		cmocka_unit_test_setup_teardown(kvm_doorbell_moves_with_its_bar, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 			kvm_message_reaches_the_local_apic, setup, teardown),
 	};

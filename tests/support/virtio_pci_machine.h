@@ -18,7 +18,7 @@
 #define MACHINE_MMIO_END  UINT64_C(0xc0200000)
 #define MACHINE_SLOT      1u
 #define MACHINE_FIRST_GSI 24
-#define MACHINE_GSIS      2048u
+#define MACHINE_GSIS      128u
 #define MACHINE_LINE      1u /* of slot 1, INTA# */
 
 /* What a driver finds in a capability. */
@@ -124,7 +124,7 @@ static inline void machine_init(struct machine *m)
 	};
 
 	memset(m, 0, sizeof(*m));
-	fake_virtio_init(&m->ram, KIB(256), 0);
+	fake_virtio_init(&m->ram, KIB(64), 0);
 	memset(m->bound_fd, 0xff, sizeof(m->bound_fd));
 	m->msi = (struct msi_controller){ machine_allocate, machine_release, machine_bind,
 		machine_update, machine_unbind, m };
