@@ -101,6 +101,17 @@ static void virtio_pci_refused_driver_ok_stays_silent(void **state)
 	assert_false(f->m.levels[MACHINE_LINE]);
 }
 
+static void virtio_pci_status_bits_that_stay_keep_it_live(void **state)
+{
+	struct fixture *f = *state;
+
+	bring_up(f, false);
+	set_status(f, VIRTIO_STATUS_FAILED);
+	assert_int_equal(get_status(f), ALL_GOOD | VIRTIO_STATUS_FAILED);
+	virtio_queue_interrupt(&f->vdev, 0);
+	assert_true(f->m.levels[MACHINE_LINE]);
+}
+
 static void virtio_pci_isr_read_lowers_the_pin(void **state)
 {
 	struct fixture *f = *state;
@@ -334,6 +345,7 @@ int main(void)
 		TEST(virtio_pci_masked_vector_waits_in_its_eventfd),
 		TEST(virtio_pci_interrupt_waits_for_driver_ok),
 		TEST(virtio_pci_refused_driver_ok_stays_silent),
+		TEST(virtio_pci_status_bits_that_stay_keep_it_live),
 		TEST(virtio_pci_isr_read_lowers_the_pin),
 		TEST(virtio_pci_pin_is_quiet_while_msix_is_on),
 		TEST(virtio_pci_needs_reset_is_told),

@@ -6,14 +6,6 @@
  *                    0x3000  notifications, 4 bytes for each queue
  *   BAR 1, memory    MSI-X table and pending bits
  *
- * Interrupts. queue_interrupt, the hot one, reads one atomic and writes one eventfd: no lock, no
- * ioctl. The atomic says where the queue's interrupts go: to a vector's eventfd, to the INTx pin or
- * nowhere, and is set anew whenever something changes that decides it (the queue's vector, MSI-X's
- * enable bit, the device status). Masks and messages are pci_msi's and change nothing here: a
- * masked vector's event waits in its eventfd. INTx is for drivers without MSI-X: a level, for whose
- * every change irq_line needs an ioctl; irqfd would do for a level only with resampling, which the
- * driver's read of the ISR register makes needless.
- *
  * Notifications. A queue's doorbell is switched on when the driver enables the queue and stays on
  * until the machine is reset; until then, and where the kernel cannot take it, the write reaches
  * write_notify, which does the same.
@@ -21,10 +13,13 @@
  * Accesses. Each field is read and written at its own offset and width only (4.1.3.1), a 64-bit one
  * as two halves or whole; all else reads zero and writes nothing.
  *
- * Locks: device.lock, which the bus holds around register accesses, then interrupts, then the PCI
- * bus's. routes is innermost, because config_changed runs with the PCI bus's lock.
+ * Interrupts: virtio_pci_interrupts.h.
+ *
+ * Locks: device.lock, which the bus holds around register accesses, then those of interrupts and
+ * the PCI bus.
+ *
  * Source: VIRTIO 1.2, sections 4.1.2 (ids), 4.1.3.1 (widths), 4.1.4 (capabilities and registers),
- * 4.1.5 (initialisation, vectors and interrupts). */
+ * 4.1.5 (initialisation). */
 #include "core/virtio/virtio_pci.h"
 
 #include <errno.h>
@@ -32,8 +27,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "core/log.h"
 #include "core/pci_msi.h"
+#include "core/virtio/virtio_pci_interrupts.h"
 
 #define VENDOR_VIRTIO   0x1af4
 #define FIRST_DEVICE_ID 0x1040
@@ -119,163 +114,31 @@ static const uint8_t common_widths[COMMON_BYTES] = {
 	[COMMON_QUEUE_RESET] = 2,
 };
 
-#define NO_VECTOR 0xffffu
-
-#define ISR_QUEUE  1u
-#define ISR_CONFIG 2u
-
-/* Where interrupts go when it is not an eventfd. */
-#define ROUTE_INTX    (-1)
-#define ROUTE_NOWHERE (-2)
-
-struct source {
-	uint16_t vector;  /* routes */
-	atomic_int route; /* written under routes; read by anybody */
-};
-
 struct virtio_pci {
 	struct virtio_transport transport;
 	struct virtio_device *vdev; /* immutable */
 	struct pci_device device;
-	struct pci_msi *msi;            /* immutable */
-	unsigned msix_capability;       /* immutable */
-	unsigned window_capability;     /* immutable */
-	uint32_t device_select;         /* device.lock */
-	uint32_t driver_select;         /* device.lock */
-	uint16_t queue_select;          /* device.lock */
-	pthread_mutex_t interrupts;     /* keeps ISR and INTx pin in step */
-	uint8_t isr;                    /* interrupts */
-	pthread_mutex_t routes;         /* see struct source */
-	bool live;                      /* routes: the driver has set DRIVER_OK */
-	struct source config;           /* of configuration changes */
-	struct source *queues;          /* one for each of vdev's; immutable */
-	struct bus_doorbell *doorbells; /* as many; immutable */
+	struct pci_msi *msi;        /* immutable */
+	unsigned msix_capability;   /* immutable */
+	unsigned window_capability; /* immutable */
+	uint32_t device_select;     /* device.lock */
+	uint32_t driver_select;     /* device.lock */
+	uint16_t queue_select;      /* device.lock */
+	struct virtio_pci_interrupts interrupts;
+	struct bus_doorbell doorbells[VIRTIO_MAX_QUEUES]; /* immutable */
 };
 
 /* ---- interrupts ---- */
 
-static void update_route(struct virtio_pci *pci, struct source *source)
-{
-	int route = ROUTE_NOWHERE;
-
-	if (pci->live && !pci_msi_enabled(pci->msi))
-		route = ROUTE_INTX;
-	else if (pci->live && source->vector != NO_VECTOR)
-		route = pci_msi_eventfd(pci->msi, source->vector);
-	atomic_store(&source->route, route);
-}
-
-/* After something changed that all of them depend on; routes held. */
-static void update_routes(struct virtio_pci *pci)
-{
-	update_route(pci, &pci->config);
-	for (unsigned i = 0; i < pci->vdev->queue_count; i++)
-		update_route(pci, &pci->queues[i]);
-}
-
-/* A vector that does not exist reads back as none, which tells the driver. */
-static void set_vector(struct virtio_pci *pci, struct source *source, uint16_t vector)
-{
-	pthread_mutex_lock(&pci->routes);
-	source->vector = pci_msi_eventfd(pci->msi, vector) < 0 ? NO_VECTOR : vector;
-	update_route(pci, source);
-	pthread_mutex_unlock(&pci->routes);
-}
-
-static uint16_t get_vector(struct virtio_pci *pci, const struct source *source)
-{
-	uint16_t vector;
-
-	pthread_mutex_lock(&pci->routes);
-	vector = source->vector;
-	pthread_mutex_unlock(&pci->routes);
-	return vector;
-}
-
-/* Before DRIVER_OK and from a reset on the device interrupts nobody; device.lock held. */
-static void set_live(struct virtio_pci *pci, uint8_t status)
-{
-	bool live = !pci->vdev->resetting && (status & VIRTIO_STATUS_DRIVER_OK);
-
-	pthread_mutex_lock(&pci->routes);
-	if (live != pci->live) {
-		pci->live = live;
-		update_routes(pci);
-	}
-	pthread_mutex_unlock(&pci->routes);
-}
-
-static void forget_vectors(struct virtio_pci *pci)
-{
-	pthread_mutex_lock(&pci->routes);
-	pci->config.vector = NO_VECTOR;
-	for (unsigned i = 0; i < pci->vdev->queue_count; i++)
-		pci->queues[i].vector = NO_VECTOR;
-	update_routes(pci);
-	pthread_mutex_unlock(&pci->routes);
-}
-
-static void raise_vector(int fd)
-{
-	const uint64_t one = 1;
-
-	/* It fails only when the counter is full, and then an interrupt is pending anyway. */
-	if (write(fd, &one, sizeof(one)) < 0)
-		return;
-}
-
-/* source is looked at again under the lock: a reset that came meanwhile has silenced it. */
-static void raise_intx(struct virtio_pci *pci, const struct source *source, uint8_t bit)
-{
-	pthread_mutex_lock(&pci->interrupts);
-	if (atomic_load(&source->route) == ROUTE_INTX) {
-		pci->isr |= bit;
-		pci_device_set_intx(&pci->device, true);
-	}
-	pthread_mutex_unlock(&pci->interrupts);
-}
-
 static void queue_interrupt(struct virtio_transport *transport, unsigned queue)
 {
-	struct virtio_pci *pci = container_of(transport, struct virtio_pci, transport);
-	const struct source *source = &pci->queues[queue];
-	int route = atomic_load(&source->route);
-
-	if (route >= 0)
-		raise_vector(route);
-	else if (route == ROUTE_INTX)
-		raise_intx(pci, source, ISR_QUEUE);
+	virtio_pci_raise_queue(
+		&container_of(transport, struct virtio_pci, transport)->interrupts, queue);
 }
 
 static void config_interrupt(struct virtio_transport *transport)
 {
-	struct virtio_pci *pci = container_of(transport, struct virtio_pci, transport);
-	int route = atomic_load(&pci->config.route);
-
-	if (route == ROUTE_INTX) {
-		raise_intx(pci, &pci->config, ISR_CONFIG);
-		return;
-	}
-	if (route == ROUTE_NOWHERE)
-		return;
-	/* The ISR tells of configuration changes with MSI-X too, though no pin does. */
-	pthread_mutex_lock(&pci->interrupts);
-	pci->isr |= ISR_CONFIG;
-	pthread_mutex_unlock(&pci->interrupts);
-	raise_vector(route);
-}
-
-/* Reading the ISR status clears it. */
-static uint8_t take_isr(struct virtio_pci *pci)
-{
-	uint8_t isr;
-
-	pthread_mutex_lock(&pci->interrupts);
-	isr = pci->isr;
-	pci->isr = 0;
-	pci_device_set_intx(&pci->device, false);
-	pthread_mutex_unlock(&pci->interrupts);
-	return isr;
+	virtio_pci_raise_config(&container_of(transport, struct virtio_pci, transport)->interrupts);
 }
 
 static void config_changed(struct pci_device *device, unsigned offset, unsigned width)
@@ -286,9 +149,7 @@ static void config_changed(struct pci_device *device, unsigned offset, unsigned 
 	if (offset + width <= control || offset >= control + 2)
 		return;
 	pci_msi_config_changed(pci->msi);
-	pthread_mutex_lock(&pci->routes);
-	update_routes(pci);
-	pthread_mutex_unlock(&pci->routes);
+	virtio_pci_interrupts_update(&pci->interrupts);
 }
 
 /* ---- registers; device.lock is held ---- */
@@ -298,14 +159,20 @@ static void reset_registers(struct virtio_pci *pci)
 {
 	pci->device_select = pci->driver_select = 0;
 	pci->queue_select = 0;
-	forget_vectors(pci);
-	(void)take_isr(pci);
+	virtio_pci_interrupts_reset(&pci->interrupts);
+}
+
+static void set_live(struct virtio_pci *pci, unsigned status)
+{
+	virtio_pci_interrupts_set_live(
+		&pci->interrupts, !pci->vdev->resetting && (status & VIRTIO_STATUS_DRIVER_OK));
 }
 
 static void set_status(struct virtio_pci *pci, uint8_t status)
 {
-	/* DRIVER_OK starts queues, whose first interrupts must not be lost. */
-	set_live(pci, status);
+	/* DRIVER_OK starts queues, whose first interrupts must not be lost; and bits only ever come
+	 * on, but for a reset. */
+	set_live(pci, status ? status | virtio_device_get_status(pci->vdev) : 0);
 	virtio_device_set_status(pci->vdev, status);
 	/* At a reset first silent, then clean: what still finishes leaves no interrupt behind. */
 	set_live(pci, virtio_device_get_status(pci->vdev));
@@ -330,7 +197,8 @@ static void reset_queue(struct virtio_pci *pci)
 		!(pci->vdev->features & VIRTIO_F_RING_RESET))
 		return;
 	virtio_queue_reset(pci->vdev, pci->queue_select);
-	set_vector(pci, &pci->queues[pci->queue_select], NO_VECTOR);
+	virtio_pci_set_vector(
+		&pci->interrupts, &pci->interrupts.queues[pci->queue_select], VIRTIO_PCI_NO_VECTOR);
 }
 
 /* One field of the selected queue; half: 0 or 4 for those of 64 bits. */
@@ -339,12 +207,13 @@ static uint32_t read_queue(struct virtio_pci *pci, unsigned field, unsigned half
 	const struct virtio_queue *queue = virtio_device_queue(pci->vdev, pci->queue_select);
 
 	if (!queue) /* no queue has no vector either; all else reads zero */
-		return field == COMMON_QUEUE_VECTOR ? NO_VECTOR : 0;
+		return field == COMMON_QUEUE_VECTOR ? VIRTIO_PCI_NO_VECTOR : 0;
 	switch (field) {
 	case COMMON_QUEUE_SIZE:
 		return queue->layout.size;
 	case COMMON_QUEUE_VECTOR:
-		return get_vector(pci, &pci->queues[pci->queue_select]);
+		return virtio_pci_get_vector(
+			&pci->interrupts, &pci->interrupts.queues[pci->queue_select]);
 	case COMMON_QUEUE_ENABLE:
 		return queue->enabled;
 	case COMMON_QUEUE_NOTIFY_OFFSET:
@@ -376,7 +245,7 @@ static uint32_t read_common(struct virtio_pci *pci, unsigned offset)
 	case COMMON_DRIVER_FEATURE:
 		return virtio_device_get_driver_features(vdev, pci->driver_select);
 	case COMMON_CONFIG_VECTOR:
-		return get_vector(pci, &pci->config);
+		return virtio_pci_get_vector(&pci->interrupts, &pci->interrupts.config);
 	case COMMON_NUM_QUEUES:
 		return vdev->queue_count;
 	case COMMON_DEVICE_STATUS:
@@ -410,7 +279,7 @@ static void write_common(struct virtio_pci *pci, unsigned offset, uint32_t value
 		virtio_device_set_driver_features(vdev, pci->driver_select, value);
 		break;
 	case COMMON_CONFIG_VECTOR:
-		set_vector(pci, &pci->config, (uint16_t)value);
+		virtio_pci_set_vector(&pci->interrupts, &pci->interrupts.config, (uint16_t)value);
 		break;
 	case COMMON_DEVICE_STATUS:
 		set_status(pci, (uint8_t)value);
@@ -423,7 +292,8 @@ static void write_common(struct virtio_pci *pci, unsigned offset, uint32_t value
 		break;
 	case COMMON_QUEUE_VECTOR:
 		if (queue < vdev->queue_count)
-			set_vector(pci, &pci->queues[queue], (uint16_t)value);
+			virtio_pci_set_vector(
+				&pci->interrupts, &pci->interrupts.queues[queue], (uint16_t)value);
 		break;
 	case COMMON_QUEUE_ENABLE:
 		if (value == 1) /* a queue is disabled by a reset only */
@@ -469,7 +339,7 @@ static uint64_t read_registers(void *opaque, uint64_t offset, unsigned width)
 		return common_widths[at] == width ? read_common(pci, at) : 0;
 	}
 	if (offset == ISR_BASE && width == 1)
-		return take_isr(pci);
+		return virtio_pci_take_isr(&pci->interrupts);
 	if (offset >= CONFIG_BASE && offset < NOTIFY_BASE)
 		return virtio_device_read_config(pci->vdev, offset - CONFIG_BASE, width);
 	return 0;
@@ -478,10 +348,13 @@ static uint64_t read_registers(void *opaque, uint64_t offset, unsigned width)
 static void write_notify(struct virtio_pci *pci, uint64_t offset)
 {
 	uint64_t queue = offset / NOTIFY_MULTIPLIER;
+	const uint64_t one = 1;
 
 	/* As the doorbell: any width and value, but only where a queue's address is. */
-	if (offset % NOTIFY_MULTIPLIER == 0 && queue < pci->vdev->queue_count)
-		raise_vector(pci->vdev->queues[queue].kick_fd);
+	if (offset % NOTIFY_MULTIPLIER || queue >= pci->vdev->queue_count)
+		return;
+	if (write(pci->vdev->queues[queue].kick_fd, &one, sizeof(one)) < 0)
+		return; /* full: as good as one more */
 }
 
 static void write_registers(void *opaque, uint64_t offset, unsigned width, uint64_t value)
@@ -579,10 +452,11 @@ static int add_capability(struct virtio_pci *pci, enum capability_type type, uns
 	uint32_t base, uint32_t length)
 {
 	int offset = pci_device_add_capability(&pci->device, CAPABILITY_VENDOR, bytes);
-	uint8_t *capability = pci->device.config + offset;
+	uint8_t *capability;
 
 	if (offset < 0)
 		return offset;
+	capability = pci->device.config + offset;
 	capability[CAP_LENGTH] = (uint8_t)bytes;
 	capability[CAP_TYPE] = (uint8_t)type;
 	capability[CAP_BAR] = REGISTERS_BAR;
@@ -647,10 +521,7 @@ static int set_registers_bar(struct virtio_pci *pci)
 static void free_all(struct virtio_pci *pci)
 {
 	pci_msi_destroy(pci->msi);
-	pthread_mutex_destroy(&pci->routes);
-	pthread_mutex_destroy(&pci->interrupts);
-	free(pci->doorbells);
-	free(pci->queues);
+	virtio_pci_interrupts_fini(&pci->interrupts);
 	free(pci);
 }
 
@@ -672,21 +543,15 @@ int virtio_pci_create(struct virtio_device *vdev, uint32_t class_code, struct pc
 		return error_set(err, ENOMEM, "%s: out of memory", vdev->name);
 	pci->vdev = vdev;
 	pci->transport = (struct virtio_transport){ queue_interrupt, config_interrupt };
-	pthread_mutex_init(&pci->interrupts, NULL);
-	pthread_mutex_init(&pci->routes, NULL);
-	pci->queues = calloc(vdev->queue_count, sizeof(pci->queues[0]));
-	pci->doorbells = calloc(vdev->queue_count, sizeof(pci->doorbells[0]));
-	if (!pci->queues || !pci->doorbells) {
-		ret = error_set(err, ENOMEM, "%s: out of memory", vdev->name);
-		goto free;
-	}
 	pci_device_init(&pci->device, vdev->name, &ids, 1);
 	ret = pci_msix_create(&pci->device, msi, vdev->queue_count + 1, MSIX_BAR, &pci->msi, err);
-	if (ret)
-		goto free;
+	if (ret) {
+		free(pci);
+		return ret;
+	}
+	virtio_pci_interrupts_init(&pci->interrupts, &pci->device, pci->msi, vdev->queue_count);
 	pci->msix_capability = pci->device.last_capability;
 	pci->device.config_changed = config_changed;
-	forget_vectors(pci);
 	ret = vdev->config_bytes > NOTIFY_BASE - CONFIG_BASE ? -EINVAL : add_capabilities(pci);
 	if (!ret)
 		ret = set_registers_bar(pci);
@@ -726,7 +591,5 @@ void virtio_pci_reset(struct virtio_pci *pci)
 	pthread_mutex_unlock(&pci->vdev->device.lock);
 	pci_device_reset(&pci->device);
 	pci_msi_reset(pci->msi);
-	pthread_mutex_lock(&pci->routes);
-	update_routes(pci);
-	pthread_mutex_unlock(&pci->routes);
+	virtio_pci_interrupts_update(&pci->interrupts);
 }
