@@ -239,14 +239,8 @@ static void look_at_regular(struct posix_file *file, const struct stat *status)
 	file->base.block_bytes = BLOCK_SECTOR_BYTES;
 	file->base.physical_block_bytes =
 		power_of_two_in((uint64_t)status->st_blksize, BLOCK_SECTOR_BYTES, 64 * 1024);
-	if (file->base.read_only)
-		return;
-	/* Far behind the end there is nothing to give back: this only asks. */
-	file->base.can_punch = file->can_zero_unmap =
-		fallocate(file->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-			(off_t)align_up((uint64_t)status->st_size + GIB(1), GIB(1)),
-			(off_t)PAGE_BYTES) == 0;
-	file->base.can_zero = true; /* asking would allocate: the first one tells */
+	/* Asking would change the file, if only its times: the first one that fails tells. */
+	file->base.can_punch = file->base.can_zero = file->can_zero_unmap = !file->base.read_only;
 }
 
 static int look_at(struct posix_file *file, struct error *err)
