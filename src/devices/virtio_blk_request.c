@@ -367,7 +367,6 @@ static void begin(struct blk_slot *slot, const struct virtqueue_chain *chain)
 	slot->segment = 0;
 	slot->segment_count = 0;
 	slot->sync = false;
-	slot->request.may_unmap = false;
 	if (virtqueue_read(chain, 0, &header, sizeof(header)) < sizeof(header)) {
 		break_queue(slot->queue, "a block request without a header");
 		release(slot);

@@ -120,6 +120,26 @@ static void write_without_flushes_is_answered_when_durable(void **state)
 	expect_pending(d, 0);
 }
 
+/* Whatever else it has negotiated or asked for. */
+static void write_without_flushes_is_durable_in_every_mode(void **state)
+{
+	struct blk_driver *d = begin(state, 1, WITHOUT_FLUSH & ~VIRTIO_FEATURE(BLK_F_CONFIG_WCE));
+	for (unsigned i = 0; i < 2; i++) {
+		struct blk_io write = blk_add(d, 0, BLK_OUT, i, 512);
+		blk_run(d, 0);
+		finish(d, 0, 0);
+		expect_waiting(d, 0, &write);
+		finish(d, 0, 0);
+		expect_answered(d, 0, &write, BLK_OK);
+		assert_true(fake_disk_is_durable(d->disk, i));
+		fake_virtio_add_status(&d->virtio, 0);
+		fake_disk_run(d->disk);
+		blk_driver_begin(d, WITHOUT_FLUSH);
+		fake_virtio_write_config(&d->virtio, BLK_CONFIG_WRITEBACK, 1, 1);
+		fake_disk_run(d->disk);
+	}
+}
+
 /* One flush serves all writes done before it, and none that was done after it began. */
 static void write_done_during_a_flush_waits_for_the_next(void **state)
 {
@@ -444,7 +464,7 @@ static void reset_while_writes_wait_for_their_flush(void **state)
 {
 	struct blk_driver *d = begin(state, 1, WITHOUT_FLUSH);
 	blk_add(d, 0, BLK_OUT, 1, 512);
-	blk_add(d, 0, BLK_OUT, 2, 512);
+	struct blk_io b = blk_add(d, 0, BLK_OUT, 2, 512);
 	blk_run(d, 0);
 	finish(d, 0, 0);                   /* its flush is in flight now */
 	fake_disk_complete(d->disk, 0, 0); /* this one waits for another */
@@ -456,6 +476,7 @@ static void reset_while_writes_wait_for_their_flush(void **state)
 	assert_int_equal(d->stalls, 0);
 	assert_false(is_reset(d));
 	finish(d, 0, 0);
+	expect_waiting(d, 0, &b); /* for ever */
 	expect_works_again(d);
 }
 
@@ -614,6 +635,7 @@ static int add_another(void *opaque, const struct block_request *request)
 {
 	struct endless *endless = opaque;
 	(void)request;
+	assert_false(fake_queue_wants_kick(&endless->d->queues[0])); /* we look anyway */
 	if (endless->added++ < 100000) {
 		struct blk_io io = endless->io;
 		blk_offer(endless->d, 0, &io, true);
@@ -643,6 +665,35 @@ static void driver_that_never_pauses_keeps_nothing_from_running(void **state)
 	assert_true(endless.added < 2000);
 	d->disk->immediate = false;
 	expect_works_again(d);
+}
+
+static struct endless *interrupted;
+
+static void add_when_interrupted(struct virtio_transport *transport, unsigned queue)
+{
+	(void)transport, (void)queue;
+	if (interrupted->added++ < 100000) {
+		struct blk_io io = interrupted->io;
+		blk_offer(interrupted->d, 0, &io, true);
+	}
+}
+
+/* The same with a single request at a time. */
+static void driver_that_answers_each_interrupt_keeps_nothing_from_running(void **state)
+{
+	struct blk_driver *d = *state;
+	struct endless endless = { .d = d };
+	interrupted = &endless;
+	d->disk->immediate = true;
+	begin(state, 1, ALL_FEATURES);
+	d->virtio.transport.queue_interrupt = add_when_interrupted;
+	endless.io = blk_add(d, 0, BLK_IN, 0, 512);
+	fake_queue_kick(&d->queues[0]);
+	assert_true(fake_disk_step(d->disk));
+	assert_in_range(endless.added, 2, 100);
+	unsigned before = endless.added;
+	assert_true(fake_disk_step(d->disk)); /* it has not been forgotten */
+	assert_in_range(endless.added, before + 1, before + 100);
 }
 
 static void ring_full_of_requests_is_served(void **state)
@@ -737,6 +788,7 @@ int main(void)
 		test(flush_is_answered_after_the_disks_flush),
 		test(flush_failed_is_an_error),
 		test(write_without_flushes_is_answered_when_durable),
+		test(write_without_flushes_is_durable_in_every_mode),
 		test(write_done_during_a_flush_waits_for_the_next),
 		test(write_failed_without_flushes_needs_no_flush),
 		test(cache_mode_changes_from_the_next_write_on),
@@ -760,6 +812,7 @@ int main(void)
 		test(interrupt_comes_once_for_a_batch),
 		test(notification_is_wanted_again_after_each_batch),
 		test(driver_that_never_pauses_keeps_nothing_from_running),
+		test(driver_that_answers_each_interrupt_keeps_nothing_from_running),
 		test(ring_full_of_requests_is_served),
 		test(ring_overfilled_needs_reset),
 		test(two_devices_live_side_by_side),
