@@ -214,7 +214,7 @@ static void say(struct fixture *f, uint32_t port, uint16_t event, uint16_t value
 static void hear(
 	struct fixture *f, uint32_t port, unsigned event, unsigned value, const char *extra)
 {
-	uint32_t head, written, got_port;
+	uint32_t head = 0, written = 0, got_port;
 	uint16_t got_event, got_value;
 
 	step(f);
@@ -258,7 +258,7 @@ static void introduce(struct fixture *f, unsigned channels)
 
 static void expect_input(struct fixture *f, unsigned queue, const char *text)
 {
-	uint32_t head, written;
+	uint32_t head = 0, written = 0;
 
 	step(f);
 	assert_true(fake_queue_used(&f->queues[queue], &head, &written));
@@ -337,7 +337,7 @@ static bool is_silent(int fd)
 static void virtio_console_output_reaches_the_host(void **state)
 {
 	struct fixture *f = *state;
-	uint32_t head, written;
+	uint32_t head = 0, written = 0;
 
 	create(f, true, 0);
 	assert_int_equal(fake_virtio_offered(&f->driver) & 7, FEATURE_SIZE | FEATURE_EMERG_WRITE);
@@ -413,7 +413,7 @@ static void virtio_console_input_has_back_pressure(void **state)
 	assert_int_equal(sent, 4096);
 	assert_int_equal(type(f, text + sent), 0);
 	while (seen < sizeof(text) - 1) {
-		uint32_t head, written;
+		uint32_t head = 0, written = 0;
 		unsigned resumed = f->resumed;
 
 		give(f, 0, 1000);
@@ -483,7 +483,7 @@ static void virtio_console_break_is_not_lost_when_input_is_full(void **state)
 {
 	struct fixture *f = *state;
 	static char text[4097];
-	uint32_t head, written;
+	uint32_t head = 0, written = 0;
 
 	create(f, true, 0);
 	bring_up(f);
@@ -673,7 +673,7 @@ static void virtio_console_wrong_messages_are_ignored(void **state)
 static void virtio_console_control_buffer_too_short_comes_back_empty(void **state)
 {
 	struct fixture *f = *state;
-	uint32_t head, written;
+	uint32_t head = 0, written = 0;
 
 	create(f, true, 1);
 	bring_up(f);
@@ -787,7 +787,7 @@ static void virtio_console_slow_client_holds_the_guest_back(void **state)
 	struct fixture *f = *state;
 	static uint8_t block[16384], bytes[16384];
 	size_t sent = 0, seen = 0;
-	uint32_t head, written;
+	uint32_t head = 0, written = 0;
 
 	create(f, true, 1);
 	bring_up(f);
@@ -950,7 +950,7 @@ static void virtio_console_second_client_waits_for_the_first_to_leave(void **sta
 static void virtio_console_next_client_waits_until_the_guest_has_heard(void **state)
 {
 	struct fixture *f = *state;
-	uint32_t head, written;
+	uint32_t head = 0, written = 0;
 
 	create(f, true, 1);
 	bring_up(f);
@@ -1257,7 +1257,7 @@ struct echo {
 static void *echo_guest(void *opaque)
 {
 	struct fixture *f = opaque;
-	uint32_t head, written;
+	uint32_t head = 0, written = 0;
 	size_t echoed = 0;
 
 	while (echoed < 100000) {

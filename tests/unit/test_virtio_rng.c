@@ -62,7 +62,7 @@ static unsigned zeroes(const uint8_t *bytes, size_t count)
 static void virtio_rng_fills_the_writable_buffers(void **state)
 {
 	struct fixture *f = *state;
-	uint32_t head, written;
+	uint32_t head = 0, written = 0;
 
 	assert_int_equal(f->device->ops->start(f->device, NULL), 0);
 	bring_up(f);
@@ -84,7 +84,7 @@ static void virtio_rng_fills_the_writable_buffers(void **state)
 static void virtio_rng_two_requests_differ(void **state)
 {
 	struct fixture *f = *state;
-	uint32_t head, written;
+	uint32_t head = 0, written = 0;
 
 	bring_up(f);
 	uint64_t gpa = fake_virtio_alloc(&f->driver, 64, 64);
@@ -104,7 +104,7 @@ static void virtio_rng_two_requests_differ(void **state)
 static void virtio_rng_empty_buffer_comes_back_empty(void **state)
 {
 	struct fixture *f = *state;
-	uint32_t head, written;
+	uint32_t head = 0, written = 0;
 
 	bring_up(f);
 	const struct fake_buffer readable = { fake_virtio_alloc(&f->driver, 64, 64), 64, false };
@@ -120,7 +120,7 @@ static void virtio_rng_empty_buffer_comes_back_empty(void **state)
 static void virtio_rng_huge_buffers_are_filled_in_part_and_in_turns(void **state)
 {
 	struct fixture *f = *state;
-	uint32_t head, written;
+	uint32_t head = 0, written = 0;
 	unsigned used = 0;
 
 	bring_up(f);
@@ -141,7 +141,7 @@ static void virtio_rng_huge_buffers_are_filled_in_part_and_in_turns(void **state
 static void virtio_rng_broken_queue_needs_a_reset_and_works_after_it(void **state)
 {
 	struct fixture *f = *state;
-	uint32_t head, written;
+	uint32_t head = 0, written = 0;
 
 	assert_int_equal(f->device->ops->start(f->device, NULL), 0);
 	bring_up(f);
