@@ -243,7 +243,7 @@ static void copy(struct world *w, struct fuzz_input *input)
 
 static uint64_t pick_gpa(struct fuzz_input *input)
 {
-	static const uint64_t bases[] = { 0, 0, TABLE_GPA, LOW_BYTES - 16, LOW_BYTES,
+	static const uint64_t bases[] = { 0, PAGE_BYTES, TABLE_GPA, LOW_BYTES - 16, LOW_BYTES,
 		GUEST_MEM_HOLE_END, GUEST_MEM_HOLE_END - 8, GUEST_MEM_HOLE_END + HIGH_BYTES - 16,
 		UINT64_MAX - 15, UINT64_C(1) << 63, GUEST_MEM_HOLE_START, UINT64_MAX - UINT16_MAX };
 	unsigned which = fuzz_u8(input);

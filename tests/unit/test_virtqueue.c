@@ -214,6 +214,23 @@ static void virtqueue_head_out_of_range_breaks(void **state)
 	}
 }
 
+static void virtqueue_broken_stays_so_when_the_driver_mends_it(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	set_up(&f);
+	fake_queue_offer(&f.queue, SIZE);
+	expect_broken(&f);
+	f.queue.available_idx = 0;
+	offer_one(&f, f.data_gpa, 1, 0, 0);
+	expect_broken(&f);
+	/* Only starting afresh helps. */
+	activate(&f, VIRTIO_COMMON_FEATURES);
+	assert_int_equal(pop(&f), 1);
+	tear_down(&f);
+}
+
 static void virtqueue_next_out_of_range_breaks(void **state)
 {
 	static const uint16_t nexts[] = { SIZE, SIZE + 1, 0x8000, 0xffff };
@@ -492,6 +509,7 @@ int main(void)
 		cmocka_unit_test(virtqueue_chain_gives_readable_then_writable),
 		cmocka_unit_test(virtqueue_chain_of_nothing_is_a_chain),
 		cmocka_unit_test(virtqueue_head_out_of_range_breaks),
+		cmocka_unit_test(virtqueue_broken_stays_so_when_the_driver_mends_it),
 		cmocka_unit_test(virtqueue_next_out_of_range_breaks),
 		cmocka_unit_test(virtqueue_loop_breaks),
 		cmocka_unit_test(virtqueue_chain_as_long_as_the_queue_is_fine),

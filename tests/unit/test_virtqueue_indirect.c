@@ -152,6 +152,20 @@ static void virtqueue_indirect_nested_breaks(void **state)
 	}
 }
 
+static void virtqueue_indirect_nested_in_the_own_table_breaks(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	set_up(&f);
+	/* The queue's table is also its indirect table; 0 in it is a fine buffer, 1 is not. */
+	fake_queue_put(&f.queue, 0, 0, 1, FAKE_NEXT, 1);
+	fake_queue_put(&f.queue, 1, f.data_gpa, 16, FAKE_INDIRECT, 0);
+	fake_queue_put(&f.queue, 2, f.queue.layout.descriptors_gpa, 32, FAKE_INDIRECT, 0);
+	fake_queue_offer(&f.queue, 2);
+	expect_broken_and_tear_down(&f);
+}
+
 static void virtqueue_indirect_next_beyond_the_table_breaks(void **state)
 {
 	static const uint16_t nexts[] = { 2, SIZE - 1, SIZE, 0xffff };
@@ -223,6 +237,7 @@ int main(void)
 		cmocka_unit_test(virtqueue_indirect_table_of_bad_length_breaks),
 		cmocka_unit_test(virtqueue_indirect_table_not_in_ram_breaks),
 		cmocka_unit_test(virtqueue_indirect_nested_breaks),
+		cmocka_unit_test(virtqueue_indirect_nested_in_the_own_table_breaks),
 		cmocka_unit_test(virtqueue_indirect_next_beyond_the_table_breaks),
 		cmocka_unit_test(virtqueue_indirect_loop_breaks),
 		cmocka_unit_test(

@@ -247,23 +247,22 @@ static int walk_chain(struct virtqueue *queue, struct virtqueue_chain *chain)
 	const uint8_t *table = queue->descriptors;
 	uint32_t entries = queue->size, index = chain->head;
 	struct descriptor descriptor;
+	bool inside = false; /* an indirect table, which may well be the queue's own one */
 	int ret;
 
 	/* A chain that has not ended after as many buffers as the queue is long is a loop or too
 	 * long, which comes to the same. */
 	for (uint32_t left = queue->size; left; left--) {
 		descriptor = load_descriptor(table, index);
-		if (descriptor.flags & DESCRIPTOR_INDIRECT) {
-			if (table != queue->descriptors)
-				return break_queue(queue, "an indirect table inside another");
+		if (descriptor.flags & DESCRIPTOR_INDIRECT && !inside) {
 			ret = enter_table(queue, &descriptor, &table, &entries);
 			if (ret)
 				return ret;
-			index = 0;
-			descriptor = load_descriptor(table, index);
-			if (descriptor.flags & DESCRIPTOR_INDIRECT)
-				return break_queue(queue, "an indirect table inside another");
+			inside = true;
+			descriptor = load_descriptor(table, 0);
 		}
+		if (descriptor.flags & DESCRIPTOR_INDIRECT)
+			return break_queue(queue, "an indirect table inside another");
 		ret = add_buffer(queue, chain, &descriptor);
 		if (ret || !(descriptor.flags & DESCRIPTOR_NEXT))
 			return ret;
