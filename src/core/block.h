@@ -33,8 +33,8 @@ enum block_operation {
 struct block_request {
 	enum block_operation operation;
 	bool may_unmap;                      /* BLOCK_WRITE_ZEROES: space may be given back */
-	uint64_t offset_bytes, length_bytes; /* multiples of the disk's block size, inside the disk;
-					      * length may be 0 */
+	uint64_t offset_bytes, length_bytes; /* multiples of the disk's block size, inside the disk
+					      * (or -EIO: it may have shrunk); length may be 0 */
 	const struct iovec *iov;             /* READ, WRITE: length_bytes in sum */
 	unsigned iov_count;
 	int result; /* when done: 0 or negative errno, e.g. -EIO, -ENOSPC */

@@ -277,7 +277,6 @@ static void free_all(struct virtio_blk *blk)
 			munmap(blk->queues[i].arena, blk->queues[i].arena_bytes);
 	}
 	free(blk->queues);
-	free(blk->sync_request.scratch);
 	free(blk);
 }
 
@@ -381,7 +380,7 @@ int virtio_blk_create(
 {
 	struct block_disk *disk = config->disk;
 	struct virtio_blk *blk = calloc(1, sizeof(*blk));
-	int ret = -ENOMEM;
+	int ret;
 
 	if (!blk)
 		return error_set(err, ENOMEM, "%s: out of memory", disk->name);
@@ -396,15 +395,11 @@ int virtio_blk_create(
 		memcpy(blk->serial, config->serial,
 			strnlen(config->serial, VIRTIO_BLK_SERIAL_BYTES));
 	blk->resume_call.function = resume_in_thread;
-	blk->sync_request.operation = BLOCK_FLUSH;
-	blk->sync_request.done = blk_sync_done;
-	if (disk->scratch_bytes) {
-		blk->sync_request.scratch = calloc(1, disk->scratch_bytes);
-		if (!blk->sync_request.scratch)
-			goto no_memory;
+	ret = init_queues(blk);
+	if (ret) {
+		error_set(err, -ret, "%s: out of memory", disk->name);
+		goto free_all;
 	}
-	if (init_queues(blk))
-		goto no_memory;
 
 	const struct virtio_device_config vdev_config = {
 		.name = "virtio-blk",
@@ -425,9 +420,6 @@ int virtio_blk_create(
 	*device = &blk->vdev.device;
 	return 0;
 
-no_memory:
-	error_set(err, ENOMEM, "%s: out of memory", disk->name);
-	goto free_all;
 fini_vdev:
 	virtio_device_fini(&blk->vdev);
 free_all:

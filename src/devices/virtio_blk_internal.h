@@ -6,8 +6,7 @@
  *   ring --pop--> slot --submit--> disk --done--> answer --> used ring, shown at the batch's end
  *                  ^                       |
  *                  +------ stalled <-------+ no space on the host
- *                          unsynced <------+ written, and the driver cannot ask for a flush: one
- *                                            flush covers all that wait
+ *                  +------ flush <---------+ written, and the driver cannot ask for a flush
  *
  * Threads: all of it is the disk's thread's, but for what names another owner; no locks, and no
  * memory allocated for a request. Calls from vCPU threads (with device.lock) only leave an order
@@ -51,7 +50,7 @@ struct blk_slot {
 	uint64_t room_bytes;      /* writable in front of the status */
 	uint16_t head;
 	uint8_t segment, segment_count;
-	bool sync; /* to be answered when it is durable */
+	bool sync; /* a flush is to follow before it is answered */
 };
 
 struct blk_list {
@@ -96,10 +95,6 @@ struct virtio_blk {
 	bool writeback;          /* device.lock: the configuration field */
 	atomic_bool sync_writes; /* from both: each write is to be durable when it is answered */
 	struct blk_list stalled;
-	struct blk_list unsynced; /* written, and no flush has been submitted behind them yet */
-	struct blk_list syncing;  /* those that the flush in flight covers */
-	struct block_request sync_request;
-	bool sync_running;
 	atomic_bool resume_sent; /* resume_call is on its way */
 	struct block_call resume_call;
 };
@@ -111,7 +106,6 @@ void blk_serve(struct blk_queue *queue);
 /* Everything that came has been dealt with: answers are shown, notifications asked for again. */
 void blk_batch_end(void *opaque);
 void blk_request_done(struct block_request *request);
-void blk_sync_done(struct block_request *request);
 /* Tries all stalled requests again, in the order in which they stalled. */
 void blk_retry_stalled(struct virtio_blk *blk);
 /* Frees the queue's stalled requests, unanswered. */

@@ -76,13 +76,11 @@ static void answer(struct blk_slot *slot, enum blk_status status, uint64_t data_
 {
 	struct blk_queue *queue = slot->queue;
 
-	if (!queue->stopping) {
-		*slot->status = (uint8_t)status;
-		if (data_bytes == slot->room_bytes)
-			data_bytes++;
-		virtqueue_fill(queue->ring, slot->head, (uint32_t)data_bytes);
-		queue->filled = true;
-	}
+	*slot->status = (uint8_t)status;
+	if (data_bytes == slot->room_bytes)
+		data_bytes++;
+	virtqueue_fill(queue->ring, slot->head, (uint32_t)data_bytes);
+	queue->filled = true;
 	release(slot);
 }
 
@@ -127,6 +125,18 @@ static void submit(struct blk_slot *slot)
 	disk->ops->submit(disk, &slot->request);
 }
 
+static void submit_flush(struct blk_slot *slot)
+{
+	struct block_request *request = &slot->request;
+
+	request->operation = BLOCK_FLUSH;
+	request->offset_bytes = 0;
+	request->length_bytes = 0;
+	request->iov = NULL;
+	request->iov_count = 0;
+	submit(slot);
+}
+
 static void submit_segment(struct blk_slot *slot)
 {
 	const struct blk_segment *segment = &slot->segments[slot->segment];
@@ -140,7 +150,6 @@ static void submit_segment(struct blk_slot *slot)
 void blk_request_done(struct block_request *request)
 {
 	struct blk_slot *slot = container_of(request, struct blk_slot, request);
-	struct virtio_blk *blk = slot->queue->blk;
 	int result = request->result;
 
 	if (slot->queue->stopping) {
@@ -151,38 +160,11 @@ void blk_request_done(struct block_request *request)
 		slot->segment++;
 		submit_segment(slot);
 	} else if (!result && slot->sync) {
-		append(&blk->unsynced, slot);
+		/* The disk makes one of all that come while it is busy with another. */
+		slot->sync = false;
+		submit_flush(slot);
 	} else {
 		answer_result(slot, result);
-	}
-}
-
-/* One flush for all writes that wait for one. */
-static void sync_writes(struct virtio_blk *blk)
-{
-	if (blk->sync_running || !blk->unsynced.first)
-		return;
-	blk->syncing = blk->unsynced;
-	take_all(&blk->unsynced);
-	blk->sync_running = true;
-	blk->disk->ops->submit(blk->disk, &blk->sync_request);
-}
-
-void blk_sync_done(struct block_request *request)
-{
-	struct virtio_blk *blk = container_of(request, struct virtio_blk, sync_request);
-	struct blk_slot *slot = take_all(&blk->syncing);
-	int result = request->result;
-
-	blk->sync_running = false;
-	while (slot) {
-		struct blk_slot *next = slot->next;
-
-		if (!slot->queue->stopping && is_stall(slot, result))
-			stall(slot); /* resuming writes it once more, which does no harm */
-		else
-			answer_result(slot, result);
-		slot = next;
 	}
 }
 
@@ -330,18 +312,6 @@ refused:
 	answer(slot, status, 0);
 }
 
-static void begin_flush(struct blk_slot *slot)
-{
-	struct block_request *request = &slot->request;
-
-	request->operation = BLOCK_FLUSH;
-	request->offset_bytes = 0;
-	request->length_bytes = 0;
-	request->iov = NULL;
-	request->iov_count = 0;
-	submit(slot);
-}
-
 /* The serial number, without a final NUL if it is 20 bytes long; as much of it as there is room
  * for. */
 static void answer_id(struct blk_slot *slot, const struct virtqueue_chain *chain)
@@ -387,7 +357,7 @@ static void begin(struct blk_slot *slot, const struct virtqueue_chain *chain)
 		begin_transfer(slot, chain, header.sector, header.type == BLK_T_OUT);
 		break;
 	case BLK_T_FLUSH:
-		begin_flush(slot);
+		submit_flush(slot);
 		break;
 	case BLK_T_GET_ID:
 		answer_id(slot, chain);
@@ -472,7 +442,6 @@ void blk_batch_end(void *opaque)
 
 	for (int round = 0; more; round++) {
 		more = false;
-		sync_writes(blk);
 		for (unsigned i = 0; i < blk->queue_count; i++) {
 			struct blk_queue *queue = &blk->queues[i];
 

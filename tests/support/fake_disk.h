@@ -40,6 +40,7 @@ struct fake_disk {
 	const struct guest_mem *mem; /* not NULL: buffers must lie in it */
 	uint8_t *bytes;
 	size_t allocated_bytes;
+	uint64_t largest_bytes; /* the size before it was resized, if that was larger */
 
 	/* For each sector the number of the last write there that was done; those up to `durable`
 	 * are on stable storage. */
@@ -85,7 +86,9 @@ static inline void fake_disk_check(struct fake_disk *disk, const struct block_re
 {
 	uint64_t sum = 0;
 
-	if (!range_fits(request->offset_bytes, request->length_bytes, disk->base.size_bytes) ||
+	/* A disk may shrink while a request waits. */
+	if (!range_fits(request->offset_bytes, request->length_bytes,
+		    max_u64(disk->base.size_bytes, disk->largest_bytes)) ||
 		request->offset_bytes % disk->base.block_bytes ||
 		request->length_bytes % disk->base.block_bytes)
 		abort();
@@ -251,6 +254,9 @@ static inline bool fake_disk_step(struct fake_disk *disk)
 	}
 	if (disk->batch_end)
 		disk->batch_end(disk->batch_opaque);
+	/* The batch's end may have brought more. */
+	if (disk->automatic && !atomic_load(&disk->hold) && disk->pending_count)
+		worked = true;
 	return worked;
 }
 
@@ -299,6 +305,7 @@ static inline void fake_disk_resize(struct fake_disk *disk, uint64_t size_bytes)
 {
 	if (size_bytes > disk->allocated_bytes)
 		abort();
+	disk->largest_bytes = max_u64(disk->largest_bytes, disk->base.size_bytes);
 	disk->base.size_bytes = size_bytes;
 	disk->resized(disk->resized_opaque);
 }
