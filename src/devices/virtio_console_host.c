@@ -66,7 +66,8 @@ static size_t host_receive(void *opaque, const uint8_t *data, size_t length)
 	size_t taken = 0;
 
 	lock(console);
-	if (host->listens && !host->break_waits)
+	if (host->listens) /* a break that waits has found no room, and is put where there is some
+			    */
 		while (taken < length && host->input_count < CONSOLE_INPUT_BYTES)
 			put(host, data[taken++]);
 	if (taken < length)

@@ -663,8 +663,8 @@ static void virtio_console_wrong_messages_are_ignored(void **state)
 	say(f, 0x80000001, PORT_READY, 1);
 	say(f, 0, PORT_ADD, 1);
 	say(f, 0, 99, 1);
-	put(f, 3, "short", 5);
-	give(f, 3, 64); /* for the device to write */
+	put(f, 3, "\0\0\0\0\0\0\1", 7); /* DEVICE_READY, but for its last byte */
+	give(f, 3, 64);                 /* for the device to write */
 	hear_nothing(f);
 	assert_int_equal(fake_queue_used_count(&f->queues[3]), 10);
 	assert_int_equal(fake_virtio_status(&f->driver) & VIRTIO_STATUS_NEEDS_RESET, 0);
@@ -1097,7 +1097,7 @@ static void virtio_console_empty_buffers_come_back(void **state)
 	assert_int_equal(fake_queue_used_count(&f->queues[0]), 3);
 }
 
-static void virtio_console_resets_give_all_buffers_back_to_the_driver(void **state)
+static void virtio_console_reset_forgets_the_old_drivers_buffers(void **state)
 {
 	struct fixture *f = *state;
 
@@ -1116,7 +1116,19 @@ static void virtio_console_resets_give_all_buffers_back_to_the_driver(void **sta
 		step(f);
 		assert_int_equal(fake_virtio_status(&f->driver), 0);
 	}
-	assert_int_equal(f->got_count, 0);
+	bring_up(f);
+	introduce(f, 1);
+	say(f, 0, PORT_OPEN, 1);
+	f->room = 1000;
+	f->end->writable(f->end->opaque);
+	step(f);
+	assert_int_equal(type(f, "new"), 3);
+	expect_output(f, "");
+	expect_no_input(f, 0);
+	put_text(f, 1, "new");
+	expect_output(f, "new");
+	give(f, 0, 10);
+	expect_input(f, 0, "new");
 }
 
 /* ---- the socket, and the command line ---- */
@@ -1412,7 +1424,7 @@ int main(void)
 		TEST(virtio_console_client_is_turned_away_without_descriptors),
 		TEST(virtio_console_broken_queue_needs_a_reset_and_stops_all),
 		TEST(virtio_console_empty_buffers_come_back),
-		TEST(virtio_console_resets_give_all_buffers_back_to_the_driver),
+		TEST(virtio_console_reset_forgets_the_old_drivers_buffers),
 		TEST(virtio_console_socket_is_the_users_alone),
 		TEST(virtio_console_stale_socket_is_replaced),
 		TEST(virtio_console_socket_in_use_is_refused),
