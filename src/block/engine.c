@@ -190,11 +190,13 @@ bool engine_strike(struct file_call *call)
 		call->result = fault;
 		return true;
 	}
-	if ((call->kind != FILE_CALL_READ && call->kind != FILE_CALL_WRITE) ||
-		(uint64_t)fault >= call->iov[0].iov_len)
+	if (call->kind != FILE_CALL_READ && call->kind != FILE_CALL_WRITE)
 		return false;
+	if (call->direct)
+		fault = (int64_t)align_up(
+			(uint64_t)fault, BLOCK_SECTOR_BYTES); /* as a host would */
 	call->part = call->iov[0];
-	call->part.iov_len = (size_t)fault;
+	call->part.iov_len = min_u64((uint64_t)fault, call->part.iov_len);
 	call->iov = &call->part;
 	call->iov_count = 1;
 	return false;

@@ -144,7 +144,7 @@ static int open_backing(struct opener *opener, const struct layer *layer, struct
 	} else if (!opener->options->allow_backing) {
 		return error_set(err, EPERM,
 			"%s: needs the backing file '%s', which vmgui opens only when told to (add "
-			",backing=on, or ,backing=FILE)",
+			",backing=allow, or ,backing=FILE)",
 			layer->path, header.name);
 	} else {
 		ret = resolve_backing(layer, header.name, path, err);
