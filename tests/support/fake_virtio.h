@@ -269,7 +269,8 @@ static inline void fake_virtio_reset(struct fake_virtio *driver)
 
 /* ---- queues ---- */
 
-/* Rings of `size` (a power of two, to be activated; any other for tests) in fresh memory, empty. */
+/* Rings of `size` (a power of two, to be activated; any other for tests) in fresh memory, empty;
+ * each in cache lines of its own. */
 static inline void fake_queue_init(
 	struct fake_queue *queue, struct fake_virtio *driver, uint32_t size)
 {
@@ -277,9 +278,9 @@ static inline void fake_queue_init(
 	queue->driver = driver;
 	queue->size = size;
 	queue->layout.size = size;
-	queue->layout.descriptors_gpa = fake_virtio_alloc(driver, 16 * (uint64_t)size, 16);
-	queue->layout.driver_gpa = fake_virtio_alloc(driver, 6 + 2 * (uint64_t)size, 2);
-	queue->layout.device_gpa = fake_virtio_alloc(driver, 6 + 8 * (uint64_t)size, 4);
+	queue->layout.descriptors_gpa = fake_virtio_alloc(driver, 16 * (uint64_t)size, 64);
+	queue->layout.driver_gpa = fake_virtio_alloc(driver, 6 + 2 * (uint64_t)size, 64);
+	queue->layout.device_gpa = fake_virtio_alloc(driver, 6 + 8 * (uint64_t)size, 64);
 	queue->table = fake_virtio_at(driver, queue->layout.descriptors_gpa, 16 * (uint64_t)size);
 	queue->available = fake_virtio_at(driver, queue->layout.driver_gpa, 6 + 2 * (uint64_t)size);
 	queue->used = fake_virtio_at(driver, queue->layout.device_gpa, 6 + 8 * (uint64_t)size);

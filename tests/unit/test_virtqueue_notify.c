@@ -1,6 +1,7 @@
 /* The used ring, and who has to wake whom: the arithmetic of interrupts and notifications. */
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <sys/eventfd.h>
 
@@ -298,6 +299,125 @@ static void virtqueue_two_threads_lose_no_notification(void **state)
 	}
 }
 
+/* ---- stores before loads ---- */
+
+/* Both sides write one word and read the other's in the same instant, over and over: if neither saw
+ * the other's, both would sleep. With delays that let them meet. */
+struct litmus {
+	struct fixture *f;
+	atomic_uint arrived;
+	atomic_bool quit;
+	bool more, interrupt; /* what the device was told */
+};
+
+static void meet(struct litmus *litmus, unsigned delay)
+{
+	unsigned before = atomic_fetch_add(&litmus->arrived, 1);
+	unsigned spins = 0;
+
+	while ((int)(atomic_load(&litmus->arrived) - (before / 2 + 1) * 2) < 0) {
+		if (++spins > 1000)
+			sched_yield();
+	}
+	for (unsigned i = 0; i < delay; i++)
+		__builtin_ia32_pause();
+}
+
+/* What a side is going to read is in its cache then, so that the load can overtake the store. */
+static void touch(const struct fake_queue *queue)
+{
+	(void)__atomic_load_n(&queue->available[1], __ATOMIC_RELAXED);
+	(void)__atomic_load_n(fake_queue_used_event(queue), __ATOMIC_RELAXED);
+	(void)__atomic_load_n(&queue->used[1], __ATOMIC_RELAXED);
+	(void)__atomic_load_n(fake_queue_avail_event(queue), __ATOMIC_RELAXED);
+}
+
+static void *litmus_device(void *opaque)
+{
+	struct litmus *litmus = opaque;
+	struct virtqueue *ring = &litmus->f->ring;
+
+	for (unsigned round = 0; !atomic_load(&litmus->quit); round++) {
+		virtqueue_disable_notify(ring);
+		meet(litmus, 0);
+		touch(&litmus->f->queue);
+		meet(litmus, round % 5);
+		litmus->more = virtqueue_enable_notify(ring);
+		meet(litmus, 0);
+		if (virtqueue_pop(ring, &litmus->f->chain) == 1)
+			virtqueue_fill(ring, litmus->f->chain.head, 0);
+		touch(&litmus->f->queue);
+		meet(litmus, round % 5);
+		litmus->interrupt = virtqueue_publish(ring);
+		meet(litmus, 0);
+	}
+	return NULL;
+}
+
+/* How often both would have gone to sleep. */
+static unsigned litmus_driver(struct litmus *litmus)
+{
+	struct fake_queue *queue = &litmus->f->queue;
+	unsigned lost = 0;
+	struct timespec start, now;
+
+	fake_queue_put(queue, 0, 0, 1, FAKE_WRITE, 0);
+	clock_gettime(CLOCK_MONOTONIC, &start);
+	for (unsigned round = 0; !atomic_load(&litmus->quit); round++) {
+		bool kick, unused;
+
+		clock_gettime(CLOCK_MONOTONIC, &now);
+		fake_store16(&queue->available[0], 1);
+		meet(litmus, 0);
+		queue->kicked_idx = queue->available_idx++;
+		touch(queue);
+		meet(litmus, round % 7);
+		/* All entries name head 0 already. */
+		fake_store16(&queue->available[1], queue->available_idx);
+		kick = fake_queue_wants_kick(queue);
+		meet(litmus, 0);
+		lost += !kick && !litmus->more;
+
+		touch(queue);
+		meet(litmus, round % 7);
+		if (queue->event_idx)
+			fake_store16(fake_queue_used_event(queue), queue->seen_used);
+		else
+			fake_store16(&queue->available[0], 0);
+		unused = !fake_queue_used_count(queue);
+		/* Seen by both once they have met. */
+		if (round == 300000 || now.tv_sec - start.tv_sec > 1)
+			atomic_store(&litmus->quit, true);
+		meet(litmus, 0);
+		lost += unused && !litmus->interrupt;
+		queue->seen_used++;
+	}
+	return lost;
+}
+
+static void virtqueue_store_and_load_are_not_swapped(void **state)
+{
+	(void)state;
+	for (unsigned event_idx = 0; event_idx < 2; event_idx++) {
+		struct fixture f;
+		struct litmus litmus = { .f = &f };
+		pthread_t thread;
+
+		/* So large that the four words are in four cache lines. */
+		set_up_sized(&f, 256,
+			event_idx ? VIRTIO_COMMON_FEATURES
+				  : VIRTIO_COMMON_FEATURES & ~VIRTIO_F_EVENT_IDX);
+		/* Not armed for the first one. */
+		fake_store16(fake_queue_avail_event(&f.queue), 0x8000);
+		fake_store16(fake_queue_used_event(&f.queue), 0x8000);
+		assert_int_equal(pthread_create(&thread, NULL, litmus_device, &litmus), 0);
+		assert_int_equal(litmus_driver(&litmus), 0);
+		pthread_join(thread, NULL);
+		assert_false(f.ring.broken);
+		tear_down(&f);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -310,6 +430,7 @@ int main(void)
 		cmocka_unit_test(virtqueue_avail_event_says_when_to_kick),
 		cmocka_unit_test(virtqueue_notify_disabled_stays_silent_with_event_idx),
 		cmocka_unit_test(virtqueue_two_threads_lose_no_notification),
+		cmocka_unit_test(virtqueue_store_and_load_are_not_swapped),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
