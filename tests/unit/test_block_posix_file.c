@@ -102,7 +102,7 @@ static void posix_file_written_reads_back(void **state)
 static void posix_file_direct_aligned_and_not_agree(void **state)
 {
 	struct block_file *file;
-	uint8_t *aligned;
+	uint8_t *aligned = NULL;
 
 	(void)state;
 	make_image(MIB(1));
