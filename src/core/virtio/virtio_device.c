@@ -215,10 +215,9 @@ static void finish_reset_if_idle(struct virtio_device *vdev)
 	pthread_cond_broadcast(&vdev->stopped);
 }
 
+/* Asked for again before it is complete, it finds no live queue any more and changes nothing. */
 static void begin_reset(struct virtio_device *vdev)
 {
-	if (vdev->resetting)
-		return;
 	vdev->resetting = true;
 	for (unsigned i = 0; i < vdev->queue_count; i++) {
 		if (vdev->queues[i].state == VIRTIO_QUEUE_LIVE)
