@@ -1,7 +1,11 @@
 /* Host memory of a device that the guest reaches without an exit: video memory.
  *
- * The board makes one over a KVM memory slot (core/kvm_memory.h); a unit test makes a fake. The
- * operations may be called by any thread; the implementation locks. */
+ * The board makes one over a KVM memory slot (core/kvm_memory.c); a unit test makes a fake. The
+ * operations may be called by any thread; the implementation locks.
+ *
+ * Armed memory tells of the guest's next write by itself, so that nobody has to look again and
+ * again whether there was one. While it is armed the host may not write to it either: that is why
+ * hva is const, and clear is an operation. */
 #ifndef VMGUI_CORE_DEVICE_MEMORY_H
 #define VMGUI_CORE_DEVICE_MEMORY_H
 
@@ -19,11 +23,20 @@ struct device_memory_ops {
 	 * size_bytes / 4096 / 64. 1 if any bit was set, 0 if not, negative errno. Cheap when
 	 * nothing was written. */
 	int (*collect_dirty)(struct device_memory *memory, uint64_t *bitmap, size_t words);
+	/* Adds 1 to `bell`, an eventfd, once: at the next write after this call, or whenever else
+	 * collect_dirty has something to tell. Then the memory is no longer armed. What was written
+	 * before may still have to be collected: arm first, then look. Armed already: the new bell
+	 * takes the old one's place. Negative errno: this host cannot. */
+	int (*arm)(struct device_memory *memory, int bell);
+	/* The bell rings no more when this returns. */
+	void (*disarm)(struct device_memory *memory);
+	/* Zeroes the first `bytes`; all of the memory counts as dirty then. */
+	void (*clear)(struct device_memory *memory, uint64_t bytes);
 };
 
 struct device_memory {
 	const struct device_memory_ops *ops;
-	uint8_t *hva;        /* immutable; size_bytes long */
+	const uint8_t *hva;  /* immutable; size_bytes long */
 	uint64_t size_bytes; /* a multiple of 256 KiB, so that bitmaps are whole words */
 };
 

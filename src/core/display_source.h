@@ -56,6 +56,10 @@ struct display_source_ops {
 	int (*collect_damage)(struct display_source *source, uint64_t *bitmap, size_t words);
 	/* 256 entries 0x00RRGGBB. Returns a number that changes whenever an entry does. */
 	uint32_t (*get_palette)(struct display_source *source, uint32_t palette[256]);
+	/* As device_memory's arm and disarm, over video memory, mode and palette. May be NULL:
+	 * this source has to be looked at. */
+	int (*arm)(struct display_source *source, int bell);
+	void (*disarm)(struct display_source *source);
 };
 
 struct display_source {

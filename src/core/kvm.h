@@ -10,6 +10,7 @@
 #define VMGUI_CORE_KVM_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "core/bus.h"
 #include "core/device_memory.h"
@@ -24,6 +25,8 @@ struct kvm_doorbells {
 	bool ports; /* else memory */
 };
 
+#define KVM_MAX_DEVICE_MEMORIES 4
+
 struct kvm {
 	int device_fd, vm_fd;
 	size_t run_bytes; /* length of a vCPU's shared run area */
@@ -33,6 +36,10 @@ struct kvm {
 	uint32_t next_slot;                                  /* slots_lock */
 	bool ending;                                         /* slots_lock */
 	struct kvm_doorbells port_doorbells, mmio_doorbells; /* immutable */
+	/* Changed only while no vCPU runs. */
+	struct device_memory *memories[KVM_MAX_DEVICE_MEMORIES];
+	unsigned memory_count;
+	atomic_uint disarms; /* how often memory was made writable again */
 };
 
 #define KVM_DEFAULT_PATH "/dev/kvm"
@@ -60,5 +67,18 @@ VMGUI_MUST_USE int kvm_map_ram(struct kvm *kvm, const struct guest_mem *mem, str
 VMGUI_MUST_USE int kvm_memory_create(struct kvm *kvm, const char *owner, uint64_t size_bytes,
 	struct device_memory **memory, struct error *err);
 void kvm_memory_destroy(struct device_memory *memory);
+
+/* What a vCPU does about armed memory (device_memory.h; kvm_memory.c tells how it works).
+ *
+ * Before KVM_RUN. */
+static inline unsigned kvm_disarms(const struct kvm *kvm)
+{
+	return atomic_load(&kvm->disarms);
+}
+/* KVM_RUN failed with EFAULT. True: that was, or may have been, armed memory; it is writable now,
+ * and KVM_RUN is worth another try. disarms: from before KVM_RUN. */
+bool kvm_memory_faulted(struct kvm *kvm, unsigned disarms);
+/* A store that KVM emulated and could not make. True: it was to device memory, and is made. */
+bool kvm_memory_store(struct kvm *kvm, uint64_t gpa, const void *data, unsigned length);
 
 #endif

@@ -122,6 +122,10 @@ static void handle_mmio(struct vcpu *vcpu)
 	uint64_t address = run->mmio.phys_addr;
 	bool claimed;
 
+	vcpu->io_pending = true;
+	if (run->mmio.is_write &&
+		kvm_memory_store(&machine->kvm, address, run->mmio.data, run->mmio.len))
+		return;
 	io_delay(machine);
 	claimed = run->mmio.is_write
 			  ? bus_write(machine->mmio, address, run->mmio.data, run->mmio.len)
@@ -130,7 +134,6 @@ static void handle_mmio(struct vcpu *vcpu)
 		log_info("mmio", "nobody at 0x%llx: %s of %u bytes by processor %u",
 			(unsigned long long)address, run->mmio.is_write ? "write" : "read",
 			run->mmio.len, vcpu->index);
-	vcpu->io_pending = true;
 }
 
 /* What KVM cannot emulate, or the processor refuses, ends the guest: going on would spin. */
@@ -225,6 +228,8 @@ static void *vcpu_main(void *opaque)
 	struct machine *machine = vcpu->machine;
 
 	for (;;) {
+		unsigned disarms = kvm_disarms(&machine->kvm);
+
 		if (atomic_load(&machine->hold)) {
 			finish_io(vcpu);
 			if (!machine_park(machine))
@@ -243,6 +248,9 @@ static void *vcpu_main(void *opaque)
 			/* A signal that was not a kick: go on at once. */
 			if (!atomic_load(&machine->hold))
 				set_immediate_exit(vcpu, 0);
+		} else if (errno == EFAULT && kvm_memory_faulted(&machine->kvm, disarms)) {
+			/* The store is made when it goes on. */
+			vcpu->io_pending = false;
 		} else {
 			log_error("vcpu", "processor %u: KVM cannot run it: %s", vcpu->index,
 				strerror(errno));

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "devices/vga_internal.h"
 
@@ -42,6 +43,17 @@ static struct vga *from_source(struct display_source *source)
 
 /* ---- What the refresh thread sees ---- */
 
+/* publish_lock held, something was published. */
+static void ring(struct vga *vga)
+{
+	const uint64_t one = 1;
+
+	if (vga->bell >= 0 && write(vga->bell, &one, sizeof(one)) < 0) {
+		/* The counter is full: it has been rung. */
+	}
+	vga->bell = -1;
+}
+
 void vga_publish_mode(struct vga *vga)
 {
 	struct display_mode mode, *shown = &vga->mode;
@@ -60,6 +72,7 @@ void vga_publish_mode(struct vga *vga)
 		mode.big_endian != shown->big_endian || mode.blank != shown->blank) {
 		mode.generation = shown->generation + 1;
 		*shown = mode;
+		ring(vga);
 	}
 	pthread_mutex_unlock(&vga->publish_lock);
 }
@@ -73,24 +86,14 @@ void vga_publish_palette(struct vga *vga)
 	if (memcmp(palette, vga->palette, sizeof(palette)) != 0) {
 		memcpy(vga->palette, palette, sizeof(palette));
 		vga->palette_version++;
+		ring(vga);
 	}
 	pthread_mutex_unlock(&vga->publish_lock);
 }
 
-/* The guest may write at the same time; then both get what they asked for. Pages that are zero
- * already stay untouched: most were never used and cost no memory that way. */
 void vga_clear_memory(struct vga *vga, uint64_t bytes)
 {
-	for (uint64_t page = 0; page < bytes; page += PAGE_BYTES) {
-		uint8_t *start = vga->memory->hva + page;
-		size_t length = (size_t)min_u64(PAGE_BYTES, bytes - page);
-
-		if (start[0] || memcmp(start, start + 1, length - 1) != 0)
-			memset(start, 0, length);
-	}
-	pthread_mutex_lock(&vga->publish_lock);
-	vga->all_dirty = true;
-	pthread_mutex_unlock(&vga->publish_lock);
+	vga->memory->ops->clear(vga->memory, bytes);
 }
 
 static void source_get_mode(struct display_source *source, struct display_mode *mode)
@@ -104,18 +107,9 @@ static void source_get_mode(struct display_source *source, struct display_mode *
 
 static int source_collect_damage(struct display_source *source, uint64_t *bitmap, size_t words)
 {
-	struct vga *vga = from_source(source);
-	int result;
-	bool all;
+	struct device_memory *memory = from_source(source)->memory;
 
-	pthread_mutex_lock(&vga->publish_lock);
-	all = vga->all_dirty;
-	vga->all_dirty = false;
-	pthread_mutex_unlock(&vga->publish_lock);
-	if (all)
-		memset(bitmap, 0xff, words * sizeof(*bitmap));
-	result = vga->memory->ops->collect_dirty(vga->memory, bitmap, words);
-	return result < 0 ? result : result || all;
+	return memory->ops->collect_dirty(memory, bitmap, words);
 }
 
 static uint32_t source_get_palette(struct display_source *source, uint32_t palette[256])
@@ -130,10 +124,32 @@ static uint32_t source_get_palette(struct display_source *source, uint32_t palet
 	return version;
 }
 
+static int source_arm(struct display_source *source, int bell)
+{
+	struct vga *vga = from_source(source);
+
+	pthread_mutex_lock(&vga->publish_lock);
+	vga->bell = bell;
+	pthread_mutex_unlock(&vga->publish_lock);
+	return vga->memory->ops->arm(vga->memory, bell);
+}
+
+static void source_disarm(struct display_source *source)
+{
+	struct vga *vga = from_source(source);
+
+	vga->memory->ops->disarm(vga->memory);
+	pthread_mutex_lock(&vga->publish_lock);
+	vga->bell = -1;
+	pthread_mutex_unlock(&vga->publish_lock);
+}
+
 static const struct display_source_ops source_ops = {
 	.get_mode = source_get_mode,
 	.collect_damage = source_collect_damage,
 	.get_palette = source_get_palette,
+	.arm = source_arm,
+	.disarm = source_disarm,
 };
 
 /* ---- Ports ---- */
@@ -445,6 +461,7 @@ int vga_create(const struct vga_options *options, struct device_memory *memory, 
 		return error_set(err, ENOMEM, "vga: out of memory");
 	vga->memory = memory;
 	vga->options = *options;
+	vga->bell = -1;
 	vga->source.ops = &source_ops;
 	vga->source.vram = memory->hva;
 	vga->source.vram_bytes = memory->size_bytes;

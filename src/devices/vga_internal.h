@@ -66,7 +66,7 @@ struct vga {
 	struct display_mode mode;
 	uint32_t palette[256];
 	uint32_t palette_version;
-	bool all_dirty;
+	int bell; /* rung at the next change of any of these; -1: nobody waits */
 };
 
 /* All of these with the device's lock held. */

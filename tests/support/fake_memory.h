@@ -7,17 +7,77 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "core/device_memory.h"
 
 struct fake_memory {
 	struct device_memory base;
-	uint64_t gpa;      /* 0: not mapped */
+	uint64_t gpa; /* 0: not mapped */
+	uint8_t *bytes;
 	int collect_error; /* returned by collect_dirty instead, if not 0 */
 	pthread_mutex_t lock;
 	uint64_t *dirty; /* under lock */
 	size_t words;
+	int bell;             /* under lock; -1: not armed */
+	int arm_error;        /* returned by arm instead, if not 0 */
+	unsigned arms, looks; /* under lock: how often it was armed, and collected */
 };
+
+static inline unsigned fake_memory_looks(struct fake_memory *memory)
+{
+	unsigned looks;
+
+	pthread_mutex_lock(&memory->lock);
+	looks = memory->looks;
+	pthread_mutex_unlock(&memory->lock);
+	return looks;
+}
+
+/* Lock held. */
+static inline void fake_memory_ring(struct fake_memory *memory)
+{
+	const uint64_t one = 1;
+
+	if (memory->bell >= 0 && write(memory->bell, &one, sizeof(one)) < 0)
+		abort();
+	memory->bell = -1;
+}
+
+static inline int fake_memory_arm(struct device_memory *base, int bell)
+{
+	struct fake_memory *memory = container_of(base, struct fake_memory, base);
+
+	if (memory->arm_error)
+		return memory->arm_error;
+	pthread_mutex_lock(&memory->lock);
+	memory->bell = bell;
+	memory->arms++;
+	pthread_mutex_unlock(&memory->lock);
+	return 0;
+}
+
+static inline void fake_memory_disarm(struct device_memory *base)
+{
+	struct fake_memory *memory = container_of(base, struct fake_memory, base);
+
+	pthread_mutex_lock(&memory->lock);
+	memory->bell = -1;
+	pthread_mutex_unlock(&memory->lock);
+}
+
+static inline void fake_memory_clear(struct device_memory *base, uint64_t bytes)
+{
+	struct fake_memory *memory = container_of(base, struct fake_memory, base);
+
+	if (bytes > base->size_bytes)
+		abort();
+	memset(memory->bytes, 0, bytes);
+	pthread_mutex_lock(&memory->lock);
+	memset(memory->dirty, 0xff, memory->words * sizeof(*memory->dirty));
+	fake_memory_ring(memory);
+	pthread_mutex_unlock(&memory->lock);
+}
 
 static inline int fake_memory_map(struct device_memory *base, uint64_t gpa)
 {
@@ -40,6 +100,7 @@ static inline int fake_memory_collect(struct device_memory *base, uint64_t *bitm
 	if (words < memory->words)
 		return -EINVAL;
 	pthread_mutex_lock(&memory->lock);
+	memory->looks++;
 	for (size_t i = 0; i < memory->words; i++) {
 		any |= memory->dirty[i];
 		bitmap[i] |= memory->dirty[i];
@@ -54,17 +115,19 @@ static inline int fake_memory_collect(struct device_memory *base, uint64_t *bitm
 static inline struct fake_memory *fake_memory_create(uint64_t size_bytes)
 {
 	static const struct device_memory_ops ops = { fake_memory_map, fake_memory_unmap,
-		fake_memory_collect };
+		fake_memory_collect, fake_memory_arm, fake_memory_disarm, fake_memory_clear };
 	struct fake_memory *memory = calloc(1, sizeof(*memory));
 
 	if (!memory)
 		abort();
 	memory->base.ops = &ops;
 	memory->base.size_bytes = size_bytes;
-	memory->base.hva = calloc(1, size_bytes);
+	memory->bytes = calloc(1, size_bytes);
+	memory->base.hva = memory->bytes;
+	memory->bell = -1;
 	memory->words = size_bytes / PAGE_BYTES / 64;
 	memory->dirty = calloc(memory->words, sizeof(*memory->dirty));
-	if (!memory->base.hva || !memory->dirty)
+	if (!memory->bytes || !memory->dirty)
 		abort();
 	pthread_mutex_init(&memory->lock, NULL);
 	return memory;
@@ -74,7 +137,7 @@ static inline void fake_memory_destroy(struct fake_memory *memory)
 {
 	pthread_mutex_destroy(&memory->lock);
 	free(memory->dirty);
-	free(memory->base.hva);
+	free(memory->bytes);
 	free(memory);
 }
 
@@ -87,6 +150,7 @@ static inline void fake_memory_touch(struct fake_memory *memory, uint64_t offset
 	for (uint64_t page = offset / PAGE_BYTES; page <= (offset + length - 1) / PAGE_BYTES;
 		page++)
 		memory->dirty[page / 64] |= UINT64_C(1) << page % 64;
+	fake_memory_ring(memory);
 	pthread_mutex_unlock(&memory->lock);
 }
 
@@ -95,7 +159,7 @@ static inline void fake_memory_write(
 {
 	if (!range_fits(offset, length, memory->base.size_bytes))
 		abort();
-	memcpy(memory->base.hva + offset, data, length);
+	memcpy(memory->bytes + offset, data, length);
 	fake_memory_touch(memory, offset, length);
 }
 
@@ -104,7 +168,7 @@ static inline void fake_memory_fill(
 {
 	if (!range_fits(offset, length, memory->base.size_bytes))
 		abort();
-	memset(memory->base.hva + offset, value, length);
+	memset(memory->bytes + offset, value, length);
 	fake_memory_touch(memory, offset, length);
 }
 

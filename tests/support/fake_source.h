@@ -14,7 +14,38 @@ struct fake_source {
 	struct display_mode mode;
 	uint32_t palette[256];
 	uint32_t palette_version;
+	int bell; /* -1: nobody waits */
 };
+
+/* Lock held: the mode or the palette has changed. */
+static inline void fake_source_ring(struct fake_source *source)
+{
+	const uint64_t one = 1;
+
+	if (source->bell >= 0 && write(source->bell, &one, sizeof(one)) < 0)
+		abort();
+	source->bell = -1;
+}
+
+static inline int fake_source_arm(struct display_source *base, int bell)
+{
+	struct fake_source *source = container_of(base, struct fake_source, base);
+
+	pthread_mutex_lock(&source->lock);
+	source->bell = bell;
+	pthread_mutex_unlock(&source->lock);
+	return fake_memory_arm(&source->memory->base, bell);
+}
+
+static inline void fake_source_disarm(struct display_source *base)
+{
+	struct fake_source *source = container_of(base, struct fake_source, base);
+
+	fake_memory_disarm(&source->memory->base);
+	pthread_mutex_lock(&source->lock);
+	source->bell = -1;
+	pthread_mutex_unlock(&source->lock);
+}
 
 static inline void fake_source_get_mode(struct display_source *base, struct display_mode *mode)
 {
@@ -47,13 +78,14 @@ static inline uint32_t fake_source_get_palette(struct display_source *base, uint
 static inline struct fake_source *fake_source_create(uint64_t vram_bytes)
 {
 	static const struct display_source_ops ops = { fake_source_get_mode, fake_source_collect,
-		fake_source_get_palette };
+		fake_source_get_palette, fake_source_arm, fake_source_disarm };
 	struct fake_source *source = calloc(1, sizeof(*source));
 
 	if (!source)
 		abort();
 	source->memory = fake_memory_create(vram_bytes);
 	source->base.ops = &ops;
+	source->bell = -1;
 	source->base.vram = source->memory->base.hva;
 	source->base.vram_bytes = vram_bytes;
 	pthread_mutex_init(&source->lock, NULL);
@@ -78,6 +110,7 @@ static inline void fake_source_set_mode(struct fake_source *source, uint32_t wid
 	source->mode.offset_bytes = offset_bytes;
 	source->mode.stride_bytes = width * pixel_format_bytes(format) + padding_bytes;
 	source->mode.generation++;
+	fake_source_ring(source);
 	pthread_mutex_unlock(&source->lock);
 }
 
@@ -86,6 +119,7 @@ static inline void fake_source_set_blank(struct fake_source *source, bool blank)
 	pthread_mutex_lock(&source->lock);
 	source->mode.blank = blank;
 	source->mode.generation++;
+	fake_source_ring(source);
 	pthread_mutex_unlock(&source->lock);
 }
 
@@ -95,6 +129,7 @@ static inline void fake_source_set_palette(
 	pthread_mutex_lock(&source->lock);
 	source->palette[index] = colour;
 	source->palette_version++;
+	fake_source_ring(source);
 	pthread_mutex_unlock(&source->lock);
 }
 

@@ -2,6 +2,8 @@
 #include "cmocka_all.h"
 
 #include <errno.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 #include "devices/vga.h"
 #include "fake_memory.h"
@@ -297,6 +299,47 @@ static void vga_enable_clears_memory_unless_told_not_to(void **state)
 	assert_int_equal(bitmap[0], UINT64_MAX);
 }
 
+static uint64_t rings(int bell)
+{
+	uint64_t count = 0;
+
+	return read(bell, &count, sizeof(count)) == sizeof(count) ? count : 0;
+}
+
+static void vga_armed_rings_at_writes_modes_palette_and_blanking(void **state)
+{
+	struct fixture *f = *state;
+	int bell = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+
+	for (unsigned i = 0; i < 6; i++) {
+		assert_int_equal(f->source->ops->arm(f->source, bell), 0);
+		assert_int_equal(rings(bell), 0);
+		if (i == 0)
+			fake_memory_fill(f->memory, MIB(9), 1, 1);
+		else if (i == 1)
+			dispi_write(f, Y_OFFSET, 5);
+		else if (i == 2)
+			set_mode(f, 640, 480, 16, 0);
+		else if (i == 3)
+			outb(f, 0x3c6, 0x0f);
+		else if (i == 4)
+			outb(f, 0x3c0, 0);
+		else
+			vga_get_device(f->vga)->ops->reset(vga_get_device(f->vga));
+		assert_in_range(rings(bell), 1, 2);
+	}
+	/* What changes nothing does not ring; nor does anything once disarmed. */
+	assert_int_equal(f->source->ops->arm(f->source, bell), 0);
+	outb(f, 0x3c6, 0xff);
+	dispi_write(f, XRES, 1024);
+	assert_int_equal(rings(bell), 0);
+	f->source->ops->disarm(f->source);
+	set_mode(f, 640, 480, 32, 0);
+	fake_memory_fill(f->memory, 0, 1, 1);
+	assert_int_equal(rings(bell), 0);
+	close(bell);
+}
+
 static void vga_palette_follows_dac_width_and_mask(void **state)
 {
 	struct fixture *f = *state;
@@ -500,6 +543,7 @@ int main(void)
 		test(vga_offset_outside_memory_is_dropped),
 		test(vga_getcaps_tells_the_largest_mode),
 		test(vga_enable_clears_memory_unless_told_not_to),
+		test(vga_armed_rings_at_writes_modes_palette_and_blanking),
 		test(vga_palette_follows_dac_width_and_mask),
 		test(vga_status1_toggles_and_resets_the_flip_flop),
 		test(vga_sequencer_screen_off_blanks),
