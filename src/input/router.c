@@ -96,6 +96,8 @@ struct input_router {
 	pthread_cond_t changed; /* queues drained, callback finished; CLOCK_MONOTONIC */
 	pthread_t thread;
 	int wake_fd;
+	void (*used)(void *opaque);                          /* immutable after the set-up */
+	void *used_opaque;                                   /* the same */
 	bool stopping;                                       /* lock */
 	struct attached_sink *sinks[INPUT_ROUTER_MAX_SINKS]; /* lock */
 	int sink_count;                                      /* lock */
@@ -245,6 +247,8 @@ static struct event *append(struct attached_sink *attached, struct input_source 
 	*event = (struct event){ .source = source };
 	attached->count++;
 	source->queued++;
+	if (attached->router->used)
+		attached->router->used(attached->router->used_opaque);
 	return event;
 }
 
@@ -642,6 +646,12 @@ void input_router_destroy(struct input_router *router)
 	pthread_cond_destroy(&router->changed);
 	pthread_mutex_destroy(&router->lock);
 	free(router);
+}
+
+void input_router_watch(struct input_router *router, void (*used)(void *opaque), void *opaque)
+{
+	router->used_opaque = opaque;
+	router->used = used;
 }
 
 int input_router_attach(struct input_router *router, struct input_sink *sink)

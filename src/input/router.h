@@ -37,6 +37,9 @@ void input_router_destroy(struct input_router *router);
 /* Before the first source. Of several keyboards or pointers the last attached that is active gets
  * the events; a release follows its press. -ENOSPC: INPUT_ROUTER_MAX_SINKS are attached. */
 VMGUI_MUST_USE int input_router_attach(struct input_router *router, struct input_sink *sink);
+/* Before the first source. `used` is called for each event on its way to the guest, in any thread,
+ * with the router's lock held: it must only signal. */
+void input_router_watch(struct input_router *router, void (*used)(void *opaque), void *opaque);
 /* enum input_capability mask of all sinks together, as switched on right now. */
 unsigned input_router_active(struct input_router *router);
 
