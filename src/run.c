@@ -248,6 +248,11 @@ static int start_displays(struct run *run, struct error *err)
 	return start_display(run, "vnc", NULL, err);
 }
 
+static void input_used(void *opaque)
+{
+	refresh_kick(opaque);
+}
+
 /* Surface, refresh thread, router: only where somebody will look. */
 static int create_display_path(struct run *run, struct error *err)
 {
@@ -267,6 +272,8 @@ static int create_display_path(struct run *run, struct error *err)
 		ret = input_router_attach(run->router, i8042_keyboard_sink(run->board.i8042));
 	if (!ret)
 		ret = input_router_attach(run->router, i8042_mouse_sink(run->board.i8042));
+	if (!ret)
+		input_router_watch(run->router, input_used, run->refresh);
 	if (!ret)
 		ret = refresh_start(run->refresh, err);
 	run->host = (struct display_host){

@@ -1,6 +1,18 @@
 /* clang-format off */
 /* The refresh thread; see refresh.h.
  *
+ *           look finds something            ARM_AFTER looks            2 more looks
+ *             +-----------+                 found nothing              found nothing
+ *             v           |                       |                        |
+ *   look once each period +-----------------> armed, and looking -------> rest: no wake-up at all
+ *             ^                                   |                        |
+ *             +----- a moment to gather ----------+------ the bell rings --+
+ *
+ * The source rings the bell at the next write, mode or palette (display_source.h). The looks after
+ * arming find what was written before it; there are two because KVM's emulator notes a page as
+ * written after it has written it, so one look may be early. A kick means one look, now; a source
+ * that cannot be armed is looked at once each period for ever.
+ *
  * One pass: take the mode as one snapshot, add the pages written since the last pass to those still
  * owed, convert the dirty spans of each row into a scratch line, and compare with the surface,
  * which no other thread writes, without its lock. What differs is boxed per tile (below); only if
@@ -16,16 +28,19 @@
  *      +------+------+------+
  *
  * Threads: "refresh", and whoever calls refresh_sync; passes are serialised by pass_lock. Lock
- * order: pass_lock, then the source's and the surface's own. `lock` guards the wishes to the thread
- * only and is never held with another. */
+ * order: pass_lock, then the source's and the surface's own. */
 /* clang-format on */
 #include "display/refresh.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "core/log.h"
 #include "core/signals.h"
@@ -38,6 +53,16 @@
 
 /* A guest that changes its mode all the time must not hold a pass for ever. */
 #define MAX_PASS_REPEATS 4
+
+/* Looks that find nothing: so many before the source is armed, since arming costs as much as some
+ * ten looks (core/kvm_memory.c), and so many before the thread rests. */
+#define ARM_AFTER  4
+#define REST_AFTER (ARM_AFTER + 2)
+
+/* From the first write to the look: who draws a letter should not show half of it. */
+#define GATHER_NS 1000000u
+
+#define NEVER UINT64_MAX
 
 /* Half-open; empty while left >= right. */
 struct box {
@@ -62,11 +87,11 @@ struct refresh {
 	struct box boxes[MAX_TILES]; /* of the current band */
 	uint32_t line[DISPLAY_MAX_WIDTH];
 	bool damage_failed; /* said so once */
+	bool owes;          /* there was no memory for the picture */
 
-	/* under lock */
-	pthread_mutex_t lock;
-	pthread_cond_t wish;
-	bool stop, kicked;
+	int bell, wish; /* eventfds, immutable: rung by the source; by refresh_kick and stop */
+	atomic_bool stop, kicked;
+	bool cannot_arm;  /* the thread's; said so once */
 	bool started;     /* owner's thread only */
 	pthread_t thread; /* owner's thread only */
 };
@@ -296,8 +321,9 @@ static bool pass(struct refresh *refresh, bool *again)
 			return false;
 		compare(refresh, &damage);
 	}
-	if (damage.count && write_damage(refresh, &damage)) {
-		refresh->dirty_all = true; /* owed until there is memory again */
+	refresh->owes = damage.count && write_damage(refresh, &damage);
+	if (refresh->owes) {
+		refresh->dirty_all = true; /* until there is memory again */
 		return false;
 	}
 	refresh->dirty_all = false;
@@ -308,6 +334,7 @@ static bool pass(struct refresh *refresh, bool *again)
 	return damage.count > 0;
 }
 
+/* Whether something changed or is still to come. */
 static bool look(struct refresh *refresh)
 {
 	bool changed = false, again = true;
@@ -315,6 +342,7 @@ static bool look(struct refresh *refresh)
 	pthread_mutex_lock(&refresh->pass_lock);
 	for (int i = 0; again && i < MAX_PASS_REPEATS; i++)
 		changed |= pass(refresh, &again);
+	changed |= again || refresh->owes;
 	pthread_mutex_unlock(&refresh->pass_lock);
 	return changed;
 }
@@ -329,43 +357,98 @@ static uint64_t now_ns(void)
 	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
-/* Waits until it is time to look: at the latest at `regular`, when kicked at `earliest`. False:
- * stop. */
-static bool wait_turn(struct refresh *refresh, uint64_t earliest, uint64_t regular)
+static void ring(int fd)
 {
-	bool proceed;
+	const uint64_t one = 1;
 
-	pthread_mutex_lock(&refresh->lock);
-	for (;;) {
-		uint64_t due = refresh->kicked ? earliest : regular;
-		struct timespec deadline = {
-			.tv_sec = (time_t)(due / 1000000000u),
-			.tv_nsec = (long)(due % 1000000000u),
-		};
+	(void)!write(fd, &one, sizeof(one)); /* fails when it is full, and so has been rung */
+}
 
-		if (refresh->stop || now_ns() >= due)
-			break;
-		pthread_cond_timedwait(&refresh->wish, &refresh->lock, &deadline);
-	}
-	refresh->kicked = false;
-	proceed = !refresh->stop;
-	pthread_mutex_unlock(&refresh->lock);
-	return proceed;
+static bool take(int fd)
+{
+	uint64_t count;
+
+	return read(fd, &count, sizeof(count)) == sizeof(count);
+}
+
+/* Sleeps until `due`, a ring of the bell, or a wish. Whether the bell has rung. */
+static bool wait_for_bell(struct refresh *refresh, uint64_t due)
+{
+	struct pollfd fds[2] = { { .fd = refresh->bell, .events = POLLIN },
+		{ .fd = refresh->wish, .events = POLLIN } };
+	uint64_t now = now_ns(), left = due > now ? due - now : 0;
+	const struct timespec timeout = {
+		.tv_sec = (time_t)(left / 1000000000u),
+		.tv_nsec = (long)(left % 1000000000u),
+	};
+
+	if (ppoll(fds, array_size(fds), due == NEVER ? NULL : &timeout, NULL) <= 0)
+		return false;
+	if (fds[1].revents)
+		(void)take(refresh->wish);
+	return fds[0].revents && take(refresh->bell);
+}
+
+static bool arm(struct refresh *refresh)
+{
+	struct display_source *source = refresh->source;
+	int result = source->ops->arm ? source->ops->arm(source, refresh->bell) : -ENOTSUP;
+
+	if (result && !refresh->cannot_arm)
+		log_debug("refresh",
+			"the host does not tell when the guest draws: %s (it is looked at all the "
+			"time)",
+			strerror(-result));
+	refresh->cannot_arm = result != 0;
+	return !result;
+}
+
+static void disarm(struct refresh *refresh)
+{
+	if (refresh->source->ops->disarm)
+		refresh->source->ops->disarm(refresh->source);
+	(void)take(refresh->bell);
 }
 
 static void *refresh_main(void *opaque)
 {
 	struct refresh *refresh = opaque;
-	uint64_t earliest = 0, regular = 0;
+	uint64_t gather_ns = min_u64(GATHER_NS, refresh->period_ns / 4);
+	uint64_t next = 0, not_before = 0; /* never two updates within one period */
+	unsigned still = 0;
+	bool armed = false;
 
-	/* A kick brings the next look forward, but never two updates within one period. */
-	while (wait_turn(refresh, earliest, regular)) {
-		uint64_t begun = now_ns();
+	while (!atomic_load(&refresh->stop)) {
+		uint64_t now = now_ns(), due = armed && still == REST_AFTER ? NEVER : next;
 
-		regular = begun + refresh->period_ns;
-		if (look(refresh))
-			earliest = regular;
+		if (atomic_load(&refresh->kicked))
+			due = min_u64(due, not_before);
+		if (now < due) {
+			if (!wait_for_bell(refresh, due))
+				continue;
+			disarm(refresh);
+			armed = false;
+			still = 0;
+			next = max_u64(now_ns() + gather_ns, not_before);
+			continue;
+		}
+		atomic_store(&refresh->kicked, false);
+		next = now + refresh->period_ns;
+		if (look(refresh)) {
+			not_before = next;
+			still = 0;
+			if (armed)
+				disarm(refresh);
+			armed = false;
+		} else if (still < REST_AFTER) {
+			still++;
+		}
+		if (!armed && still >= ARM_AFTER) {
+			armed = arm(refresh);
+			still = ARM_AFTER;
+		}
 	}
+	disarm(refresh);
 	return NULL;
 }
 
@@ -373,7 +456,7 @@ int refresh_create(struct display_source *source, struct surface *surface, unsig
 	struct refresh **out, struct error *err)
 {
 	struct refresh *refresh;
-	pthread_condattr_t attributes;
+	int result = -ENOMEM;
 
 	if (!hz || hz > 1000)
 		return error_set(err, EINVAL, "refresh rate %u: not between 1 and 1000 Hz", hz);
@@ -386,18 +469,29 @@ int refresh_create(struct display_source *source, struct surface *surface, unsig
 	refresh->dirty_all = true;
 	refresh->dirty_words = (size_t)((source->vram_bytes / PAGE_BYTES + 63) / 64);
 	refresh->dirty = calloc(refresh->dirty_words, sizeof(*refresh->dirty));
-	if (!refresh->dirty) {
-		free(refresh);
-		return error_set(err, ENOMEM, "refresh: out of memory");
+	if (!refresh->dirty)
+		goto free_refresh;
+	refresh->bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (refresh->bell < 0) {
+		result = -errno;
+		goto free_dirty;
+	}
+	refresh->wish = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (refresh->wish < 0) {
+		result = -errno;
+		goto close_bell;
 	}
 	pthread_mutex_init(&refresh->pass_lock, NULL);
-	pthread_mutex_init(&refresh->lock, NULL);
-	pthread_condattr_init(&attributes);
-	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-	pthread_cond_init(&refresh->wish, &attributes);
-	pthread_condattr_destroy(&attributes);
 	*out = refresh;
 	return 0;
+
+close_bell:
+	close(refresh->bell);
+free_dirty:
+	free(refresh->dirty);
+free_refresh:
+	free(refresh);
+	return error_set(err, -result, "refresh: %s", strerror(-result));
 }
 
 int refresh_start(struct refresh *refresh, struct error *err)
@@ -407,7 +501,7 @@ int refresh_start(struct refresh *refresh, struct error *err)
 
 	if (refresh->started)
 		return 0;
-	refresh->stop = false;
+	atomic_store(&refresh->stop, false);
 	/* Signals belong to the main thread. */
 	signals_block_for_thread(&before);
 	result = pthread_create(&refresh->thread, NULL, refresh_main, refresh);
@@ -423,10 +517,8 @@ void refresh_stop(struct refresh *refresh)
 {
 	if (!refresh || !refresh->started)
 		return;
-	pthread_mutex_lock(&refresh->lock);
-	refresh->stop = true;
-	pthread_cond_signal(&refresh->wish);
-	pthread_mutex_unlock(&refresh->lock);
+	atomic_store(&refresh->stop, true);
+	ring(refresh->wish);
 	pthread_join(refresh->thread, NULL);
 	refresh->started = false;
 }
@@ -436,8 +528,8 @@ void refresh_destroy(struct refresh *refresh)
 	if (!refresh)
 		return;
 	refresh_stop(refresh);
-	pthread_cond_destroy(&refresh->wish);
-	pthread_mutex_destroy(&refresh->lock);
+	close(refresh->wish);
+	close(refresh->bell);
 	pthread_mutex_destroy(&refresh->pass_lock);
 	free(refresh->dirty);
 	free(refresh);
@@ -445,10 +537,8 @@ void refresh_destroy(struct refresh *refresh)
 
 void refresh_kick(struct refresh *refresh)
 {
-	pthread_mutex_lock(&refresh->lock);
-	refresh->kicked = true;
-	pthread_cond_signal(&refresh->wish);
-	pthread_mutex_unlock(&refresh->lock);
+	atomic_store(&refresh->kicked, true);
+	ring(refresh->wish);
 }
 
 void refresh_sync(struct refresh *refresh)

@@ -34,6 +34,16 @@ static inline unsigned fake_memory_looks(struct fake_memory *memory)
 	return looks;
 }
 
+static inline bool fake_memory_armed(struct fake_memory *memory)
+{
+	bool armed;
+
+	pthread_mutex_lock(&memory->lock);
+	armed = memory->bell >= 0;
+	pthread_mutex_unlock(&memory->lock);
+	return armed;
+}
+
 /* Lock held. */
 static inline void fake_memory_ring(struct fake_memory *memory)
 {

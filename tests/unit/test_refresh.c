@@ -328,6 +328,133 @@ static void refresh_thread_shows_changes_by_itself(void **state)
 	sync_and_look(f);
 }
 
+static void start(struct fixture *f)
+{
+	struct error err;
+
+	assert_int_equal(refresh_start(f->refresh, &err), 0);
+}
+
+/* Until the memory is armed and the thread has not looked for a while. */
+static void wait_for_rest(struct fixture *f)
+{
+	unsigned looks, before = 0;
+
+	for (unsigned i = 0; i < 100; i++) {
+		looks = fake_memory_looks(f->source->memory);
+		if (looks == before && fake_memory_armed(f->source->memory))
+			return;
+		before = looks;
+		usleep(60000); /* 12 periods */
+	}
+	fail_msg("the thread does not rest");
+}
+
+static void refresh_at_rest_never_looks(void **state)
+{
+	struct fixture *f = *state;
+	unsigned looks;
+
+	fake_source_set_mode(f->source, 640, 480, PIXEL_XRGB8888, 0, 0);
+	start(f);
+	wait_for_rest(f);
+	looks = fake_memory_looks(f->source->memory);
+	usleep(300000);
+	assert_int_equal(fake_memory_looks(f->source->memory), looks);
+	/* A kick is one look. */
+	refresh_kick(f->refresh);
+	usleep(100000);
+	assert_int_equal(fake_memory_looks(f->source->memory), looks + 1);
+}
+
+static int compare_ns(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+static void refresh_first_change_after_rest_is_out_at_once(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t latencies[21], frame, begin;
+
+	fake_source_set_mode(f->source, 640, 480, PIXEL_XRGB8888, 0, 0);
+	start(f);
+	for (uint32_t i = 0; i < array_size(latencies); i++) {
+		wait_for_rest(f);
+		frame = current_frame(f);
+		begin = clock_ns(CLOCK_MONOTONIC);
+		fake_source_put(f->source, i, i, 0xffffff);
+		assert_int_equal(surface_wait_frame(f->surface, frame, begin + 5000000000u), 0);
+		latencies[i] = clock_ns(CLOCK_MONOTONIC) - begin;
+	}
+	qsort(latencies, array_size(latencies), sizeof(latencies[0]), compare_ns);
+	assert_in_range(latencies[array_size(latencies) / 2], 0, 17000000);
+	refresh_stop(f->refresh);
+	look(f);
+}
+
+static void refresh_mode_and_palette_end_the_rest(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t frame;
+
+	fake_source_set_mode(f->source, 64, 48, PIXEL_INDEX8, 0, 0);
+	start(f);
+	for (unsigned i = 0; i < 4; i++) {
+		wait_for_rest(f);
+		frame = current_frame(f);
+		if (i % 2)
+			fake_source_set_mode(f->source, 64 + i, 48, PIXEL_INDEX8, 0, 0);
+		else
+			fake_source_set_palette(f->source, 0, 0x010101 * (i + 1));
+		assert_int_equal(surface_wait_frame(f->surface, frame,
+					 clock_ns(CLOCK_MONOTONIC) + 5000000000u),
+			0);
+	}
+	refresh_stop(f->refresh);
+	look(f);
+}
+
+static void refresh_of_a_source_that_does_not_tell_looks_all_the_time(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t frame;
+
+	f->source->memory->arm_error = -EPERM;
+	fake_source_set_mode(f->source, 640, 480, PIXEL_XRGB8888, 0, 0);
+	start(f);
+	for (uint32_t i = 0; i < 3; i++) {
+		usleep(100000);
+		frame = current_frame(f);
+		fake_source_put(f->source, i, i, 0xffffff);
+		assert_int_equal(surface_wait_frame(f->surface, frame,
+					 clock_ns(CLOCK_MONOTONIC) + 5000000000u),
+			0);
+	}
+	refresh_stop(f->refresh);
+	look(f);
+}
+
+/* The guest draws and rests by turns, and no look but the thread's own ever helps. */
+static void refresh_loses_nothing_around_rest(void **state)
+{
+	struct fixture *f = *state;
+	unsigned seed = 6;
+
+	fake_source_set_mode(f->source, 64, 48, PIXEL_XRGB8888, 0, 0);
+	start(f);
+	for (int i = 0; i < 400; i++) {
+		fake_source_put(f->source, (uint32_t)rand_r(&seed) % 64,
+			(uint32_t)rand_r(&seed) % 48, (uint32_t)rand_r(&seed));
+		/* around the time from a change to arming and to rest: 20 and 30 ms */
+		usleep((useconds_t)(i % 8 ? 0 : 15000 + rand_r(&seed) % 20000));
+	}
+	wait_for_rest(f);
+	look(f);
+}
+
 /* A guest that draws all the time gets at most hz frames a second, however often it is kicked. */
 static void refresh_rate_is_bounded(void **state)
 {
@@ -414,6 +541,11 @@ int main(void)
 		test(refresh_mode_outside_memory_is_not_drawn),
 		test(refresh_without_a_dirty_log_compares_everything),
 		test(refresh_thread_shows_changes_by_itself),
+		test(refresh_at_rest_never_looks),
+		test(refresh_first_change_after_rest_is_out_at_once),
+		test(refresh_mode_and_palette_end_the_rest),
+		test(refresh_of_a_source_that_does_not_tell_looks_all_the_time),
+		test(refresh_loses_nothing_around_rest),
 		test(refresh_rate_is_bounded),
 		test(refresh_stop_is_immediate),
 		test(refresh_surface_is_exact_once_the_guest_rests),
