@@ -168,6 +168,11 @@ static void write_failed_without_flushes_needs_no_flush(void **state)
 	finish(d, 0, -EIO);
 	expect_answered(d, 0, &write, BLK_IOERR);
 	expect_pending(d, 0);
+	/* Nor does the next request, which uses its slot. */
+	struct blk_io read = blk_add(d, 0, BLK_IN, 5, 512);
+	blk_run(d, 0);
+	finish(d, 0, 0);
+	expect_answered(d, 0, &read, BLK_OK);
 }
 
 static void cache_mode_changes_from_the_next_write_on(void **state)
