@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "board_virtio.h"
 #include "core/acpi.h"
 #include "core/log.h"
 #include "devices/acpi_pm.h"
@@ -243,8 +244,8 @@ static int create_acpi_pm(struct board *board, struct error *err)
 	return ret ? ret : add(board, acpi_pm_device(board->acpi_pm), err);
 }
 
-int board_create(const struct config *config, const struct board_video *video, struct board *board,
-	struct error *err)
+int board_create(const struct config *config, const struct board_video *video, struct disks *disks,
+	struct board *board, struct error *err)
 {
 	const struct machine_config machine_config = {
 		.kvm_path = config->kvm_path,
@@ -294,6 +295,8 @@ int board_create(const struct config *config, const struct board_video *video, s
 		ret = create_pvpanic(board, err);
 	if (!ret && config->exit_port)
 		ret = create_exit_port(board, err);
+	if (!ret)
+		ret = board_virtio_create(board, config, disks, err);
 	if (ret)
 		board_destroy(board);
 	return ret;

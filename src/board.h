@@ -11,6 +11,7 @@
 #include "core/machine.h"
 #include "core/pci.h"
 #include "core/timer.h"
+#include "disks.h"
 
 #define BOARD_VRAM_BYTES   MIB(16)
 #define BOARD_SERIAL_PORTS 4
@@ -30,12 +31,14 @@ struct board {
 	struct irq_or serial_irq[2];               /* IRQ 3, IRQ 4 */
 	struct i8042 *i8042;
 	struct acpi_pm *acpi_pm;
+	struct virtio_console *console; /* NULL: there is none */
 	struct board_video video;
 };
 
-/* Everything but the guest; on failure nothing is left. The machine owns the devices. */
+/* Everything but the guest; on failure nothing is left. The machine owns the devices, and these the
+ * disks. */
 VMGUI_MUST_USE int board_create(const struct config *config, const struct board_video *video,
-	struct board *board, struct error *err);
+	struct disks *disks, struct board *board, struct error *err);
 void board_destroy(struct board *board);
 /* ACPI tables and kernel into cleared memory: the machine's load hook. */
 VMGUI_MUST_USE int board_load(

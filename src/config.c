@@ -83,6 +83,18 @@ static int parse_params(const char *value, void *field, struct error *err)
 	return 0;
 }
 
+static int parse_disk(const char *value, void *field, struct error *err)
+{
+	return config_add_disk(field, value, err);
+}
+
+static int parse_channel(const char *value, void *field, struct error *err)
+{
+	return config_add_channel(field, value, err);
+}
+
+static const char *const consoles[] = { "serial", "virtio", NULL };
+
 #define FIELD(name) offsetof(struct config, name)
 
 static const struct option_spec specs[] = {
@@ -113,6 +125,42 @@ static const struct option_spec specs[] = {
 		.field = FIELD(memory_bytes),
 		.min = MIB(4),
 		.max = GIB(1024) },
+	{ .name = "disk",
+		.short_name = 'd',
+		.type = OPTION_CUSTOM,
+		.metavar = "IMAGE[,KEY[=VALUE]]...",
+		.group = "basic",
+		.help = "A disk (virtio; /dev/vda and so on): an image file or a block device; may "
+			"be given many times. format=raw|qcow2: by default qcow2 where the name "
+			"ends in .qcow2, else raw. ro: the guest cannot write. snapshot: what it "
+			"writes is thrown away at the end. cache=writeback|direct: through the "
+			"host's page cache, which is the default, or past it. serial=S: what the "
+			"guest may tell it by. backing=FILE|allow, backing-format=raw|qcow2: a "
+			"backing file is opened only when it is named here, or when allow trusts "
+			"the name in the image.",
+		.field = FIELD(disks),
+		.parse = parse_disk },
+	{ .name = "rng",
+		.type = OPTION_FLAG,
+		.group = "basic",
+		.help = "Give the guest a source of random numbers (virtio).",
+		.field = FIELD(rng) },
+	{ .name = "console",
+		.type = OPTION_CHOICE,
+		.metavar = "serial|virtio",
+		.group = "basic",
+		.help = "What the terminal is joined to: the serial port ttyS0, which is the "
+			"default, or the virtio console hvc0, which is many times faster.",
+		.field = FIELD(console),
+		.choices = consoles },
+	{ .name = "channel",
+		.type = OPTION_CUSTOM,
+		.metavar = "NAME,PATH",
+		.group = "basic",
+		.help = "A virtio port of that name in the guest (/dev/virtio-ports/NAME), for an "
+			"agent, joined to the socket file PATH; may be given many times.",
+		.field = FIELD(channels),
+		.parse = parse_channel },
 	{ .name = "dev",
 		.type = OPTION_STRING,
 		.metavar = "PATH",
@@ -336,6 +384,11 @@ int config_parse(int argc, char *const *argv, struct config *config, struct erro
 		return error_set(err, EINVAL,
 			"--initrd %s: there is no kernel to use it (give --kernel FILE)",
 			config->initrd);
+	if (!config->kernel && config->disks.count)
+		return error_set(err, EINVAL,
+			"--disk %s: there is no firmware to start it (give --kernel FILE and its "
+			"--initrd)",
+			config->disks.disks[0].image.path);
 	if (config->headless && (config->sdl || config->vnc.given))
 		return error_set(err, EINVAL,
 			"--headless: it contradicts --%s (leave one of them out)",

@@ -3,10 +3,36 @@
 #ifndef VMGUI_CONFIG_H
 #define VMGUI_CONFIG_H
 
+#include "block/disk.h"
 #include "core/options.h"
+#include "devices/virtio_console.h"
 
 struct resolution {
 	unsigned width, height; /* 0 x 0: not given */
+};
+
+struct config_disk {
+	struct block_options image;
+	const char *serial; /* NULL: none */
+	char *text;         /* what the strings above point into */
+};
+
+enum config_console {
+	CONSOLE_SERIAL,
+	CONSOLE_VIRTIO
+};
+
+/* More than the bus has places for. */
+#define CONFIG_MAX_DISKS 256u
+
+struct config_disks {
+	struct config_disk *disks; /* count of them */
+	unsigned count;
+};
+
+struct config_channels {
+	struct virtio_console_channel channels[VIRTIO_CONSOLE_MAX_CHANNELS];
+	unsigned count;
 };
 
 struct config {
@@ -14,7 +40,10 @@ struct config {
 	unsigned cpus;
 	uint64_t memory_bytes;
 	const char *kvm_path;
-	bool nodefaults;
+	bool nodefaults, rng;
+	unsigned console; /* enum config_console */
+	struct config_disks disks;
+	struct config_channels channels;
 
 	bool sdl, headless;
 	struct optional_string vnc;
@@ -37,8 +66,17 @@ struct config {
 extern const struct option_table config_options;
 
 /* Defaults, then argv[0..argc) (no program name, no command), then what follows from the two.
- * -EINVAL: err says what is wrong. Strings point into argv. */
+ * -EINVAL: err says what is wrong. Strings point into argv or are the config's; config_fini frees
+ * them. */
 VMGUI_MUST_USE int config_parse(
 	int argc, char *const *argv, struct config *config, struct error *err);
+/* Frees what config_parse made, also after it failed. */
+void config_fini(struct config *config);
+
+/* config_disk.c: one more, for --disk and --channel. -EINVAL, -ENOMEM. */
+VMGUI_MUST_USE int config_add_disk(
+	struct config_disks *disks, const char *value, struct error *err);
+VMGUI_MUST_USE int config_add_channel(
+	struct config_channels *channels, const char *value, struct error *err);
 
 #endif

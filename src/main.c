@@ -60,7 +60,8 @@ static void print_help(void)
 	       "screenshot, Ctrl-Alt-P pause. On the serial console: Ctrl-A x quits, Ctrl-A h "
 	       "helps.\n\n"
 	       "exit status: 0 the guest shut down, 1 vmgui failed, 2 wrong command line or file,\n"
-	       "3 the guest crashed, 4 timeout, 6 the name is taken; with --exit-port, the guest's "
+	       "3 the guest crashed, 4 timeout, 6 the name or an image is in use; with "
+	       "--exit-port, the guest's "
 	       "own.\n\n"
 	       "examples:\n"
 	       "  vmgui                                          the test card in a window\n"
@@ -90,23 +91,31 @@ static int run_config(int argc, char **argv, bool testcard)
 	static struct config config;
 	struct error err;
 
-	if (config_parse(argc, argv, &config, &err))
+	int status;
+
+	if (config_parse(argc, argv, &config, &err)) {
+		config_fini(&config);
 		return usage_error(&err);
-	if (config.help) {
+	}
+	if (config.help || config.version) {
+		config_fini(&config);
+		if (config.version && !config.help)
+			return command_version(0, NULL);
 		print_help();
 		return EXIT_STATUS_OK;
 	}
-	if (config.version)
-		return command_version(0, NULL);
 	if (testcard && config.kernel) {
 		error_set(&err, EXIT_STATUS_USAGE,
 			"%s: vmgui testcard brings its own kernel (leave it out, or use vmgui run)",
 			config.kernel);
+		config_fini(&config);
 		return usage_error(&err);
 	}
 	if (config.debug)
 		log_set_level(LOG_DEBUG);
-	return run_guest(&config);
+	status = run_guest(&config);
+	config_fini(&config);
+	return status;
 }
 
 static int command_run(int argc, char **argv)

@@ -20,8 +20,10 @@
 #include "devices/i8042.h"
 #include "devices/serial.h"
 #include "devices/vga.h"
+#include "devices/virtio_console.h"
 #include "display/backend.h"
 #include "display/png_file.h"
+#include "disks.h"
 #include "display/refresh.h"
 #include "privileges.h"
 #include "testcard/testcard_image.h"
@@ -37,6 +39,8 @@ struct run {
 	const struct config *config;
 	struct board board;
 	struct boot_image *image;
+	struct disks disks;
+	char params[64]; /* where none were given */
 	struct console_terminal *console;
 	struct surface *surface;
 	struct refresh *refresh;
@@ -129,6 +133,22 @@ static struct board_video start_mode(const struct config *config)
 	return video;
 }
 
+/* What a guest needs to be told when its user says nothing. */
+static const char *default_params(struct run *run)
+{
+	const struct config *config = run->config;
+	const char *console = config->console == CONSOLE_VIRTIO ? "console=hvc0" : "console=ttyS0";
+
+	if (config->nodefaults)
+		return "";
+	snprintf(run->params, sizeof(run->params), "%s%s%s", run->shows ? "" : console,
+		!run->shows && config->disks.count ? " " : "",
+		!config->disks.count                     ? ""
+		: config->disks.disks[0].image.read_only ? "root=/dev/vda ro"
+							 : "root=/dev/vda rw");
+	return run->params;
+}
+
 static int open_image(struct run *run, struct error *err)
 {
 	const struct config *config = run->config;
@@ -138,9 +158,7 @@ static int open_image(struct run *run, struct error *err)
 		.embedded_bytes = config->kernel ? 0 : vmgui_testcard_size,
 		.embedded_name = "test card",
 		.initrd_path = config->initrd,
-		.params = config->params                     ? config->params
-			  : run->shows || config->nodefaults ? ""
-							     : "console=ttyS0",
+		.params = config->params ? config->params : default_params(run),
 		.ram_bytes = config->memory_bytes,
 		.use_cache = !config->no_kernel_cache,
 	};
@@ -287,10 +305,12 @@ static int create_display_path(struct run *run, struct error *err)
 
 static int create_console(struct run *run, struct error *err)
 {
+	bool is_virtio = run->config->console == CONSOLE_VIRTIO;
 	const struct console_terminal_config config = {
 		.in_fd = STDIN_FILENO,
 		.out_fd = STDOUT_FILENO,
-		.device = serial_char_device(run->board.serial[0]),
+		.device = is_virtio ? virtio_console_char_device(run->board.console)
+				    : serial_char_device(run->board.serial[0]),
 		.control = &run->board.machine.control,
 	};
 	int ret;
@@ -300,7 +320,11 @@ static int create_console(struct run *run, struct error *err)
 	ret = console_terminal_create(&config, &run->console, err);
 	if (ret)
 		return ret;
-	serial_set_host(run->board.serial[0], console_terminal_char_host(run->console));
+	if (is_virtio)
+		virtio_console_set_host(
+			run->board.console, console_terminal_char_host(run->console));
+	else
+		serial_set_host(run->board.serial[0], console_terminal_char_host(run->console));
 	return console_terminal_start(run->console, err);
 }
 
@@ -342,6 +366,7 @@ int run_guest(const struct config *config)
 	};
 	struct error err = { .text = "" };
 	int ret, status = EXIT_STATUS_FAILURE;
+	bool user_error;
 
 	run.shows = config->sdl || config->vnc.given || !(config->headless || config->nodefaults);
 	run.has_console = !run.shows || isatty(STDIN_FILENO);
@@ -374,13 +399,20 @@ int run_guest(const struct config *config)
 		status = ret == -ENOMEM || ret == -EIO ? EXIT_STATUS_FAILURE : EXIT_STATUS_USAGE;
 		goto report;
 	}
-	ret = board_create(config, &video, &run.board, &err);
+	ret = disks_open(&config->disks, &run.disks, &user_error, &err);
+	if (ret) {
+		status = ret == -EBUSY ? EXIT_STATUS_TAKEN
+			 : user_error  ? EXIT_STATUS_USAGE
+				       : EXIT_STATUS_FAILURE;
+		goto close_image;
+	}
+	ret = board_create(config, &video, &run.disks, &run.board, &err);
 	if (ret) {
 		/* More processors than KVM has, say, or a wrong --dev; what the host lacks is
 		 * something else. */
 		if (ret == -EINVAL || strcmp(config->kvm_path, KVM_DEFAULT_PATH) != 0)
 			status = EXIT_STATUS_USAGE;
-		goto close_image;
+		goto close_disks;
 	}
 	ret = create_display_path(&run, &err);
 	if (!ret)
@@ -409,12 +441,15 @@ int run_guest(const struct config *config)
 	if (!tear_down(&run)) {
 		/* Neither may its thread's modules be unloaded under it, which exit() would do. */
 		console_terminal_stop(run.console);
+		machine_stop_devices(&run.board.machine);
 		if (err.text[0])
 			log_error("run", "%s", err.text);
 		_exit(status);
 	}
 	board_destroy(&run.board);
 	console_terminal_destroy(run.console);
+close_disks:
+	disks_close(&run.disks);
 close_image:
 	boot_close(run.image);
 report:

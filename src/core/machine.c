@@ -564,7 +564,7 @@ int machine_run(struct machine *machine, const struct machine_hooks *hooks, stru
 	return machine->exit_status;
 }
 
-void machine_destroy_devices(struct machine *machine)
+void machine_stop_devices(struct machine *machine)
 {
 	pthread_mutex_lock(&machine->lock);
 	machine->stop = true;
@@ -582,6 +582,11 @@ void machine_destroy_devices(struct machine *machine)
 		if (device->ops->stop)
 			device->ops->stop(device);
 	}
+}
+
+void machine_destroy_devices(struct machine *machine)
+{
+	machine_stop_devices(machine);
 	while (machine->device_count > 0) {
 		struct device *device = machine->devices[--machine->device_count];
 

@@ -118,7 +118,9 @@ VMGUI_MUST_USE int machine_add_device(
  * exit status; err is set where the guest never started or could not be restarted. On return the
  * vCPUs are parked and devices still run, so that a last picture can be taken. */
 int machine_run(struct machine *machine, const struct machine_hooks *hooks, struct error *err);
-/* Ends the vCPU threads, then stops and destroys the devices. */
+/* Ends the vCPU threads, then stops the devices: disks have written all they were given. */
+void machine_stop_devices(struct machine *machine);
+/* That, and destroys them. */
 void machine_destroy_devices(struct machine *machine);
 /* That, and all the rest. */
 void machine_fini(struct machine *machine);

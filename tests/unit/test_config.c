@@ -22,6 +22,7 @@ static const struct config *parse(int argc, char *const *argv)
 	static struct config config;
 	struct error err = { .text = "" };
 
+	config_fini(&config); /* the last one's */
 	if (config_parse(argc, argv, &config, &err))
 		fail_msg("%s", err.text);
 	return &config;
@@ -34,6 +35,7 @@ static const char *complaint(int argc, char *const *argv)
 
 	err.text[0] = 0;
 	assert_int_equal(config_parse(argc, argv, &config, &err), -EINVAL);
+	config_fini(&config);
 	assert_true(strchr(err.text, '(') && strchr(err.text, ')'));
 	return err.text;
 }
@@ -102,6 +104,68 @@ static void config_kernel_is_option_or_operand(void **state)
 	assert_string_equal(parse(WORDS("-i", "initrd", "vmlinuz"))->initrd, "initrd");
 	assert_begins(complaint(WORDS("-k", "one", "two")), "two: there is a kernel already");
 	assert_begins(complaint(WORDS("-i", "initrd")), "--initrd initrd: there is no kernel");
+}
+
+static void config_disks_are_kept_in_their_order(void **state)
+{
+	const struct config *config = parse(WORDS("-k", "vmlinuz", "-d", "a.img,ro,serial=one",
+		"--disk=b.qcow2,snapshot,cache=direct,backing=a,,b,backing-format=raw", "-d",
+		"c,backing=allow,format=qcow2", "--disk", "d"));
+	const struct config_disk *disks = config->disks.disks;
+
+	(void)state;
+	assert_int_equal(config->disks.count, 4);
+	assert_string_equal(disks[0].image.path, "a.img");
+	assert_true(disks[0].image.read_only);
+	assert_string_equal(disks[0].serial, "one");
+	assert_int_equal(disks[0].image.format, BLOCK_FORMAT_BY_NAME);
+	assert_true(disks[1].image.snapshot);
+	assert_int_equal(disks[1].image.cache, BLOCK_CACHE_DIRECT);
+	assert_string_equal(disks[1].image.backing_path, "a,b");
+	assert_int_equal(disks[1].image.backing_format, BLOCK_FORMAT_RAW);
+	assert_false(disks[1].image.allow_backing);
+	assert_true(disks[2].image.allow_backing);
+	assert_null(disks[2].image.backing_path);
+	assert_int_equal(disks[2].image.format, BLOCK_FORMAT_QCOW2);
+	assert_string_equal(disks[3].image.path, "d");
+	assert_int_equal(disks[3].image.cache, BLOCK_CACHE_WRITEBACK);
+}
+
+static void config_wrong_disks_are_explained(void **state)
+{
+	(void)state;
+	assert_begins(complaint(WORDS("-d", "a")), "--disk a: there is no firmware");
+	assert_begins(complaint(WORDS("-k", "k", "-d", "")), "--disk : the name is missing");
+	assert_begins(complaint(WORDS("-k", "k", "-d", "a,ro,snapshot")),
+		"--disk a,ro,snapshot: ro contradicts snapshot");
+	assert_begins(complaint(WORDS("-k", "k", "-d", "a,serial=123456789012345678901")),
+		"--disk a,serial=123456789012345678901: serial=");
+	assert_begins(complaint(WORDS("-k", "k", "-d", "a,backing-format=raw")),
+		"--disk a,backing-format=raw: backing-format is for a named backing file");
+}
+
+static void config_channels_have_a_name_and_a_path(void **state)
+{
+	static char list[VIRTIO_CONSOLE_MAX_CHANNELS + 1][32];
+	char *words[2 * (VIRTIO_CONSOLE_MAX_CHANNELS + 1)], option[] = "--channel";
+	const struct config *config =
+		parse(WORDS("--channel", "a.0,/tmp/a,b", "--channel=b,relative"));
+
+	(void)state;
+	assert_int_equal(config->channels.count, 2);
+	assert_string_equal(config->channels.channels[0].name, "a.0");
+	assert_string_equal(config->channels.channels[0].path, "/tmp/a,b");
+	assert_begins(
+		complaint(WORDS("--channel", "a")), "--channel a: a name and a path are needed");
+	assert_begins(complaint(WORDS("--channel", ",a")), "--channel ,a: a name and a path are");
+	assert_begins(complaint(WORDS("--channel", "a,")), "--channel a,: a name and a path are");
+	for (unsigned i = 0; i <= VIRTIO_CONSOLE_MAX_CHANNELS; i++) {
+		snprintf(list[i], sizeof(list[i]), "n%u,p%u", i, i);
+		words[2 * i] = option;
+		words[2 * i + 1] = list[i];
+	}
+	assert_begins(complaint(2 * (VIRTIO_CONSOLE_MAX_CHANNELS + 1), words),
+		"--channel n30,p30: there are 30 already");
 }
 
 static void config_displays_contradict_headless(void **state)
@@ -262,6 +326,9 @@ int main(void)
 		cmocka_unit_test(config_default_cpus_are_those_that_may_be_used),
 		cmocka_unit_test(config_memory_is_taken_as_asked),
 		cmocka_unit_test(config_kernel_is_option_or_operand),
+		cmocka_unit_test(config_disks_are_kept_in_their_order),
+		cmocka_unit_test(config_wrong_disks_are_explained),
+		cmocka_unit_test(config_channels_have_a_name_and_a_path),
 		cmocka_unit_test(config_displays_contradict_headless),
 		cmocka_unit_test(config_resolution_is_two_numbers),
 		cmocka_unit_test(config_names_are_fit_for_files),

@@ -1,0 +1,89 @@
+"""A guest that abuses every virtio device (virtio/poke.c): vmgui goes on, its memory stays flat, images stay sound.
+
+VMGUI_POKE_SECONDS says how long (default 15; the issue's measure is 1800), VMGUI_POKE_SEED repeats a run.
+"""
+
+import os
+import shutil
+import subprocess
+import time
+
+import guest
+
+SECONDS = float(os.environ.get("VMGUI_POKE_SECONDS", "15"))
+SEED = os.environ.get("VMGUI_POKE_SEED", "")
+PROGRESS = r"pokes (\d+) used (\d+) resets (\d+)"
+# The rings' and buffers' pages are touched in the first moments; what grows after that is vmgui.
+SETTLE_SECONDS = 4
+GROWTH_KIB = 16384
+
+
+def resident_kib(pid):
+    """Resident anonymous memory of a process: image files in the page cache are not its own."""
+    with open(f"/proc/{pid}/status", encoding="ascii") as file:
+        for line in file:
+            if line.startswith("RssAnon:"):
+                return int(line.split()[1])
+    raise AssertionError("no RssAnon")
+
+
+class Poke(guest.GuestTest):
+    def images(self, folder):
+        """--disk options: raw, raw that is thrown away, qcow2 where qemu-img can make one."""
+        raw = os.path.join(folder, "raw.img")
+        with open(raw, "wb") as file:
+            file.truncate(4 << 20)
+        options = ["-d", raw, "-d", f"{raw}.ro,ro", "-d", f"{raw}.thrown,snapshot"]
+        shutil.copy(raw, f"{raw}.ro")
+        shutil.copy(raw, f"{raw}.thrown")
+        self.qcow2 = None
+        if shutil.which("qemu-img"):
+            self.qcow2 = os.path.join(folder, "disk.qcow2")
+            subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", self.qcow2, "4M"], check=True)
+            options += ["-d", self.qcow2]
+        return options
+
+    def poke(self, *arguments):
+        folder = self.enterContext(guest.tempfile.TemporaryDirectory(prefix="vmgui-test-"))
+        options = self.images(folder)
+        params = f"seed={SEED}" if SEED else ""
+        poker = self.guest(
+            "-m", "64M", "-c", "1", "-k", os.environ["BARE_POKE"], "-p", params, *options, *arguments, command=()
+        )  # fmt: skip
+        ready = poker.expect(r"ready (\d+) (\d+)")
+        print(f"seed {ready[1]}, {ready[2]} devices", flush=True)
+        start = time.monotonic()
+        flat = None
+        pokes = used = 0
+        while time.monotonic() - start < SECONDS:
+            progress = poker.expect(PROGRESS, timeout=max(guest.PATIENCE, 60))
+            pokes, used = int(progress[1]), max(used, int(progress[2]))
+            # Nobody reads them again.
+            with poker.arrived:
+                del poker.lines[: poker.position]
+                poker.position = 0
+            if time.monotonic() - start > SETTLE_SECONDS:
+                now = resident_kib(poker.process.pid)
+                flat = flat or now
+                self.assertLess(now, flat + GROWTH_KIB, f"memory grows; {poker.story()}")
+        print(f"pokes {pokes} used {used}, {flat} KiB", flush=True)
+        self.assertGreater(pokes, 0)
+        self.assertGreater(used, 0, "no device has answered a single request")
+        poker.process.send_signal(guest.signal.SIGTERM)
+        poker.process.send_signal(guest.signal.SIGTERM)
+        time.sleep(0.1)
+        if poker.process.poll() is None:
+            poker.process.send_signal(guest.signal.SIGTERM)
+        self.assertEqual(poker.wait(), 0, poker.story())
+        if self.qcow2:
+            check = subprocess.run(["qemu-img", "check", self.qcow2], capture_output=True, text=True, check=False)
+            # 3: clusters that nobody uses, which is no damage.
+            self.assertIn(check.returncode, (0, 3), check.stdout + check.stderr)
+
+    def test_abuse_changes_nothing_for_vmgui(self):
+        channel = os.path.join(self.enterContext(guest.tempfile.TemporaryDirectory()), "agent.sock")
+        self.poke("--rng", "--channel", f"agent,{channel}")
+
+
+if __name__ == "__main__":
+    guest.main()
