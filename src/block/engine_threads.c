@@ -107,7 +107,6 @@ static void turn(struct engine *base)
 		count = epoll_wait(engine->epoll_fd, events, (int)array_size(events),
 			base->finished.first ? 0 : -1);
 	} while (count < 0 && errno == EINTR);
-	engine_pool_collect(engine->pool, &base->finished);
 	for (int i = 0; i < count; i++) {
 		uint32_t index = events[i].data.u32;
 
@@ -120,6 +119,8 @@ static void turn(struct engine *base)
 		if (index < ENGINE_WATCHES)
 			base->watches[index].rang(base->watches[index].opaque);
 	}
+	/* Behind all reading of eventfds: who finishes from here on writes to it again. */
+	engine_pool_collect(engine->pool, &base->finished);
 }
 
 static void destroy(struct engine *base)

@@ -27,7 +27,7 @@ struct guest {
 	struct block_disk *disk;
 	int kick_fd, done_fd;
 	struct slot slots[DEPTH];
-	unsigned wanted;
+	atomic_uint wanted;
 	/* The disk's thread's while it runs. */
 	unsigned finished, published, batches, resized;
 	char path[64];
@@ -45,9 +45,8 @@ static void request_done(struct block_request *request)
 static void rang(void *opaque)
 {
 	struct guest *guest = opaque;
-	unsigned wanted = guest->wanted;
+	unsigned wanted = atomic_exchange(&guest->wanted, 0);
 
-	guest->wanted = 0;
 	for (unsigned i = 0; i < wanted; i++)
 		guest->disk->ops->submit(guest->disk, &guest->slots[i].request);
 }
