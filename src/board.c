@@ -115,7 +115,7 @@ static int create_pci(struct board *board, struct error *err)
 	return add(board, &board->pci_device, err);
 }
 
-static int create_vga(struct board *board, struct error *err)
+static int create_vga(const struct config *config, struct board *board, struct error *err)
 {
 	const struct vga_options options = {
 		.width = board->video.width,
@@ -123,7 +123,7 @@ static int create_vga(struct board *board, struct error *err)
 		.depth = board->video.depth,
 	};
 	int ret = kvm_memory_create(
-		&board->machine.kvm, "video memory", BOARD_VRAM_BYTES, &board->vram, err);
+		&board->machine.kvm, "video memory", config->vram_bytes, &board->vram, err);
 
 	if (ret)
 		return ret;
@@ -278,7 +278,7 @@ int board_create(const struct config *config, const struct board_video *video, s
 	if (!ret)
 		ret = create_pci(board, err);
 	if (!ret)
-		ret = create_vga(board, err);
+		ret = create_vga(config, board, err);
 	if (!ret)
 		ret = machine_create_cpus(&board->machine, err);
 	if (!ret)
@@ -343,7 +343,7 @@ int board_load(
 		.stride_bytes = mode.stride_bytes,
 		.depth = board->video.depth,
 		.framebuffer_gpa = vga_framebuffer_gpa(board->vga),
-		.framebuffer_bytes = BOARD_VRAM_BYTES,
+		.framebuffer_bytes = board->vram->size_bytes,
 		.edid = vga_edid(board->vga),
 	};
 	ret = acpi_write_tables(&acpi, &board->machine.mem, err);

@@ -13,7 +13,6 @@
 #include "core/timer.h"
 #include "disks.h"
 
-#define BOARD_VRAM_BYTES   MIB(16)
 #define BOARD_SERIAL_PORTS 4
 
 struct board_video {

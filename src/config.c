@@ -13,6 +13,8 @@
 #include "core/kvm.h"
 
 #define DEFAULT_MEMORY MIB(1024)
+#define DEFAULT_VRAM   MIB(16)
+#define DEFAULT_HZ     60
 #define NAME_CHARS     "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-"
 
 /* Up to five digits; false where anything else stands there. */
@@ -42,11 +44,6 @@ static int parse_resolution(const char *value, void *field, struct error *err)
 			"--resolution %s: not possible (write 320x200 to %ux%u, the width a "
 			"multiple of 8)",
 			value, DISPLAY_MAX_WIDTH, DISPLAY_MAX_HEIGHT);
-	if ((uint64_t)width * height * 4 > BOARD_VRAM_BYTES)
-		return error_set(err, EINVAL,
-			"--resolution %s: it does not fit into %llu MiB of video memory at 32 bits "
-			"a pixel (2560x1600 does)",
-			value, (unsigned long long)(BOARD_VRAM_BYTES >> 20));
 	*resolution = (struct resolution){ .width = width, .height = height };
 	return 0;
 }
@@ -219,6 +216,23 @@ static const struct option_spec specs[] = {
 			"number, instead of --resolution; for example 0x118 or 792.",
 		.field = FIELD(vidmode),
 		.parse = parse_vidmode },
+	{ .name = "refresh",
+		.type = OPTION_NUMBER,
+		.metavar = "HZ",
+		.group = "display",
+		.help = "How often a second a changing picture is shown at most. Default: 60.",
+		.field = FIELD(refresh_hz),
+		.min = 1,
+		.max = 240 },
+	{ .name = "vram",
+		.type = OPTION_SIZE,
+		.metavar = "SIZE",
+		.group = "display",
+		.help = "Video memory, a power of two, in MiB if there is no unit; 3840x2160 needs "
+			"64. Default: 16.",
+		.field = FIELD(vram_bytes),
+		.min = MIB(4),
+		.max = MIB(256) },
 
 	{ .name = "kernel",
 		.short_name = 'k',
@@ -364,12 +378,35 @@ static unsigned default_cpus(void)
 	return (unsigned)min_u64(max_u64((uint64_t)CPU_COUNT(&set), 1), 4);
 }
 
+static int check_video(const struct config *config, struct error *err)
+{
+	const struct resolution *size = &config->resolution;
+	uint64_t needed = (uint64_t)size->width * size->height * 4;
+
+	if (config->vram_bytes & (config->vram_bytes - 1))
+		return error_set(err, EINVAL,
+			"--vram: %llu MiB is not a power of two (write 4, 8, 16, 32, 64, 128 or "
+			"256)",
+			(unsigned long long)(config->vram_bytes >> 20));
+	if (size->width && config->vidmode)
+		return error_set(err, EINVAL,
+			"--vidmode: it contradicts --resolution (leave one of them out)");
+	if (needed > config->vram_bytes)
+		return error_set(err, EINVAL,
+			"--resolution %ux%u: it does not fit into %llu MiB of video memory at 32 "
+			"bits a pixel (give more with --vram)",
+			size->width, size->height, (unsigned long long)(config->vram_bytes >> 20));
+	return 0;
+}
+
 int config_parse(int argc, char *const *argv, struct config *config, struct error *err)
 {
 	int ret;
 
 	memset(config, 0, sizeof(*config));
 	config->kvm_path = KVM_DEFAULT_PATH;
+	config->refresh_hz = DEFAULT_HZ;
+	config->vram_bytes = DEFAULT_VRAM;
 	ret = options_parse(&config_options, argc, argv, config, err);
 	if (ret || config->help || config->version)
 		return ret;
@@ -393,9 +430,9 @@ int config_parse(int argc, char *const *argv, struct config *config, struct erro
 		return error_set(err, EINVAL,
 			"--headless: it contradicts --%s (leave one of them out)",
 			config->sdl ? "sdl" : "vnc");
-	if (config->resolution.width && config->vidmode)
-		return error_set(err, EINVAL,
-			"--vidmode: it contradicts --resolution (leave one of them out)");
+	ret = check_video(config, err);
+	if (ret)
+		return ret;
 	if (!config->cpus)
 		config->cpus = default_cpus();
 	if (!config->memory_bytes)

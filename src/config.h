@@ -49,6 +49,8 @@ struct config {
 	struct optional_string vnc;
 	struct resolution resolution;
 	unsigned vidmode; /* 0: not given */
+	unsigned refresh_hz;
+	uint64_t vram_bytes; /* a power of two */
 
 	const char *kernel, *operand, *initrd, *params;
 

@@ -29,7 +29,6 @@
 #include "testcard/testcard_image.h"
 
 #define MAX_DISPLAYS 4
-#define REFRESH_HZ   60
 
 #define DISPLAY_STOP_SECONDS 3u
 
@@ -281,8 +280,8 @@ static int create_display_path(struct run *run, struct error *err)
 	run->surface = surface_create();
 	if (!run->surface)
 		return error_set(err, ENOMEM, "display: out of memory");
-	ret = refresh_create(
-		vga_get_source(run->board.vga), run->surface, REFRESH_HZ, &run->refresh, err);
+	ret = refresh_create(vga_get_source(run->board.vga), run->surface, run->config->refresh_hz,
+		&run->refresh, err);
 	if (ret || !run->shows)
 		return ret;
 	ret = input_router_create(&run->router, err);

@@ -177,6 +177,27 @@ static void config_displays_contradict_headless(void **state)
 	assert_begins(complaint(WORDS("--vnc", "--headless")), "--headless: it contradicts --vnc");
 }
 
+static void config_video_memory_is_a_power_of_two(void **state)
+{
+	(void)state;
+	assert_int_equal(parse(WORDS("--headless"))->vram_bytes, MIB(16));
+	assert_int_equal(parse(WORDS("--vram", "4"))->vram_bytes, MIB(4));
+	assert_int_equal(parse(WORDS("--vram=256M"))->vram_bytes, MIB(256));
+	assert_non_null(strstr(complaint(WORDS("--vram=24")), "power of two"));
+	assert_non_null(complaint(WORDS("--vram=512")));
+	assert_non_null(complaint(WORDS("--vram=2")));
+}
+
+static void config_refresh_is_1_to_240(void **state)
+{
+	(void)state;
+	assert_int_equal(parse(WORDS("--headless"))->refresh_hz, 60);
+	assert_int_equal(parse(WORDS("--refresh", "1"))->refresh_hz, 1);
+	assert_int_equal(parse(WORDS("--refresh=240"))->refresh_hz, 240);
+	assert_non_null(complaint(WORDS("--refresh=0")));
+	assert_non_null(complaint(WORDS("--refresh=241")));
+}
+
 static void config_resolution_is_two_numbers(void **state)
 {
 	static const char *const wrong[] = { "", "x", "1024", "1024x", "x768", "1024x768x",
@@ -193,6 +214,10 @@ static void config_resolution_is_two_numbers(void **state)
 	assert_int_equal(parse(WORDS("--resolution", "1024x768"))->resolution.height, 768);
 	assert_int_equal(parse(WORDS("--resolution=2560x1600"))->resolution.height, 1600);
 	assert_non_null(strstr(complaint(WORDS("--resolution=3840x2160")), "does not fit into"));
+	assert_int_equal(
+		parse(WORDS("--resolution=3840x2160", "--vram=64"))->resolution.height, 2160);
+	assert_non_null(strstr(
+		complaint(WORDS("--vram=4M", "--resolution=1280x1024")), "give more with --vram"));
 	assert_int_equal(parse(WORDS("--resolution=320x200"))->resolution.height, 200);
 	for (size_t i = 0; i < array_size(wrong); i++)
 		assert_non_null(strstr(complaint(WORDS("--resolution", (char *)wrong[i])),
@@ -330,6 +355,8 @@ int main(void)
 		cmocka_unit_test(config_wrong_disks_are_explained),
 		cmocka_unit_test(config_channels_have_a_name_and_a_path),
 		cmocka_unit_test(config_displays_contradict_headless),
+		cmocka_unit_test(config_video_memory_is_a_power_of_two),
+		cmocka_unit_test(config_refresh_is_1_to_240),
 		cmocka_unit_test(config_resolution_is_two_numbers),
 		cmocka_unit_test(config_names_are_fit_for_files),
 		cmocka_unit_test(config_help_wins_over_contradictions),
