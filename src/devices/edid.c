@@ -1,7 +1,8 @@
 /* Builds an EDID; see edid.h. Pure function, any thread.
  *
  * Source: VESA Enhanced EDID Standard, release A revision 2 (structure 1.4), section 3; the
- * preferred mode's timing by VESA Coordinated Video Timings 1.1, reduced blanking. Nothing scans
+ * preferred mode's timing by VESA Coordinated Video Timings 1.1, reduced blanking; CTA-861-G,
+ * section 7.5, for the extension, which offers what a base block cannot say. Nothing scans
  * the picture out line by line, so timings only have to be ones that a driver takes for real. */
 #include "devices/edid.h"
 
@@ -34,6 +35,23 @@ static const struct standard_timing standard_timings[8] = {
 	{ 1280, 800, 0x00 },
 	{ 1280, 720, 0xc0 },
 };
+
+/* Wider than standard timings go. */
+static const uint16_t wide_modes[][2] = {
+	{ 3840, 2160 },
+	{ 3440, 1440 },
+	{ 2560, 1600 },
+	{ 2560, 1440 },
+	{ 2048, 1152 },
+	{ 1366, 768 },
+};
+
+#define CTA_TAG          0x02
+#define CTA_REVISION     3
+#define CTA_FIRST_TIMING 4
+
+_Static_assert(CTA_FIRST_TIMING + array_size(wide_modes) * 18 < EDID_BLOCK_BYTES,
+	"all timings fit into the extension");
 
 static uint32_t millimetres(uint32_t pixels)
 {
@@ -102,6 +120,33 @@ static void text_descriptor(uint8_t descriptor[18], uint8_t tag, const char *tex
 		descriptor[5 + length] = '\n';
 }
 
+static void set_checksum(uint8_t block[EDID_BLOCK_BYTES])
+{
+	uint8_t sum = 0;
+
+	for (unsigned i = 0; i < EDID_BLOCK_BYTES - 1; i++)
+		sum = (uint8_t)(sum + block[i]);
+	block[EDID_BLOCK_BYTES - 1] = (uint8_t)-sum;
+}
+
+static void extension(uint8_t block[EDID_BLOCK_BYTES], const struct edid_options *options)
+{
+	uint8_t *timing = block + CTA_FIRST_TIMING;
+
+	block[0] = CTA_TAG;
+	block[1] = CTA_REVISION;
+	block[2] = CTA_FIRST_TIMING; /* no data blocks before */
+	for (size_t i = 0; i < array_size(wide_modes); i++) {
+		uint32_t width = wide_modes[i][0], height = wide_modes[i][1];
+
+		if ((uint64_t)width * height > options->max_pixels)
+			continue;
+		detailed_timing(timing, width, height);
+		timing += 18;
+	}
+	set_checksum(block);
+}
+
 void edid_build(uint8_t edid[EDID_BYTES], const struct edid_options *options)
 {
 	static const uint8_t header[8] = { 0x00, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x00 };
@@ -110,7 +155,6 @@ void edid_build(uint8_t edid[EDID_BYTES], const struct edid_options *options)
 	/* 50-75 Hz, 30-160 kHz, 600 MHz, bare limits: lets drivers offer what lies within. */
 	static const uint8_t range_limits[18] = { 0, 0, 0, 0xfd, 0, 50, 75, 30, 160, 60, 0x01, '\n',
 		' ', ' ', ' ', ' ', ' ', ' ' };
-	uint8_t sum = 0;
 
 	memset(edid, 0, EDID_BYTES);
 	memcpy(edid, header, sizeof(header));
@@ -142,7 +186,7 @@ void edid_build(uint8_t edid[EDID_BYTES], const struct edid_options *options)
 	memcpy(edid + 72, range_limits, sizeof(range_limits));
 	text_descriptor(edid + 90, 0xfc, options->name);
 	edid[108 + 3] = 0x10; /* unused */
-	for (unsigned i = 0; i < EDID_BYTES - 1; i++)
-		sum = (uint8_t)(sum + edid[i]);
-	edid[EDID_BYTES - 1] = (uint8_t)-sum;
+	edid[126] = EDID_BYTES / EDID_BLOCK_BYTES - 1;
+	set_checksum(edid);
+	extension(edid + EDID_BLOCK_BYTES, options);
 }

@@ -4,7 +4,8 @@
 
 #include "core/util.h"
 
-#define EDID_BYTES 128
+#define EDID_BLOCK_BYTES 128
+#define EDID_BYTES       (2 * EDID_BLOCK_BYTES)
 
 struct edid_options {
 	const char *name;       /* the monitor's, at most 13 characters are used */
@@ -12,7 +13,7 @@ struct edid_options {
 	uint64_t max_pixels;    /* larger modes are not offered */
 };
 
-/* A complete EDID 1.4 base block without extensions. */
+/* A complete EDID 1.4 base block, and a CTA-861 extension with the modes too wide for it. */
 void edid_build(uint8_t edid[EDID_BYTES], const struct edid_options *options);
 
 #endif

@@ -37,7 +37,7 @@ struct device *vga_get_device(struct vga *vga);
 struct display_source *vga_get_source(struct vga *vga);
 /* Where the guest sees the first pixel of the start-up mode, for screen_info; 0: not attached. */
 uint64_t vga_framebuffer_gpa(const struct vga *vga);
-/* The monitor's EDID, 128 bytes; lives as long as the device. */
+/* The monitor's EDID, EDID_BYTES; lives as long as the device. */
 const uint8_t *vga_edid(const struct vga *vga);
 
 #endif

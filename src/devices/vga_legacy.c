@@ -13,6 +13,8 @@
 #define ATTR_SCREEN_ON 0x20u /* in the index: the attribute registers belong to the display */
 #define CRTC_OVERFLOW  0x07
 #define CRTC_SYNC_END  0x11
+#define CRTC_MODE      0x17
+#define CRTC_SYNC_ON   0x80u /* in CRTC_MODE: without, the monitor gets no syncs and is off */
 #define CRTC_PROTECT   0x80u /* in CRTC_SYNC_END: registers 0 to 7 are read-only */
 #define CRTC_LINE_CMP  0x10u /* in CRTC_OVERFLOW: the bit that is writable even then */
 #define STATUS1_TOGGLE 0x09u /* display disabled, vertical retrace */
@@ -110,6 +112,7 @@ void vga_legacy_reset(struct vga *vga)
 	legacy->attr[0x10] = 0x41; /* graphics, 256 colours */
 	legacy->attr[0x12] = 0x0f;
 	legacy->attr_index = ATTR_SCREEN_ON;
+	legacy->crtc[CRTC_MODE] = CRTC_SYNC_ON | 0x23; /* byte addresses */
 	legacy->dac_mask = 0xff;
 	default_palette(legacy->dac);
 }
@@ -117,7 +120,8 @@ void vga_legacy_reset(struct vga *vga)
 bool vga_legacy_blank(const struct vga *vga)
 {
 	return !(vga->legacy.attr_index & ATTR_SCREEN_ON) ||
-	       (vga->legacy.seq[SEQ_CLOCKING] & SEQ_SCREEN_OFF);
+	       (vga->legacy.seq[SEQ_CLOCKING] & SEQ_SCREEN_OFF) ||
+	       !(vga->legacy.crtc[CRTC_MODE] & CRTC_SYNC_ON);
 }
 
 /* The CRTC and status 1 answer at 0x3bx or at 0x3dx. Returns the port's colour twin, or 0 if it is
@@ -202,8 +206,9 @@ static void write_attribute(struct vga *vga, uint8_t value)
 	legacy->attr_data = !legacy->attr_data;
 }
 
-static void write_crtc(struct vga_legacy *legacy, uint8_t value)
+static void write_crtc(struct vga *vga, uint8_t value)
 {
+	struct vga_legacy *legacy = &vga->legacy;
 	uint8_t index = legacy->crtc_index;
 
 	if (index >= CRTC_COUNT)
@@ -215,6 +220,8 @@ static void write_crtc(struct vga_legacy *legacy, uint8_t value)
 		return;
 	}
 	legacy->crtc[index] = value;
+	if (index == CRTC_MODE)
+		vga_publish_mode(vga); /* how vesafb turns the screen off */
 }
 
 void vga_legacy_write(struct vga *vga, unsigned port, uint8_t value)
@@ -263,7 +270,7 @@ void vga_legacy_write(struct vga *vga, unsigned port, uint8_t value)
 		legacy->crtc_index = value & 0x1f;
 		break;
 	case 0x3d5:
-		write_crtc(legacy, value);
+		write_crtc(vga, value);
 		break;
 	case 0x3da:
 		legacy->feature = value & 0x0b;

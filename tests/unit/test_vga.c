@@ -43,7 +43,7 @@ static uint32_t config_read(struct fixture *f, unsigned offset)
 	return value;
 }
 
-static int setup(void **state)
+static int setup_with(void **state, uint64_t vram_bytes)
 {
 	const struct vga_options options = { 1024, 768, 32 };
 	struct fixture *f = calloc(1, sizeof(*f));
@@ -58,12 +58,22 @@ static int setup(void **state)
 	config.ports = f->ports;
 	config.mmio = f->mmio;
 	assert_int_equal(pci_bus_create(&config, &f->pci, &err), 0);
-	f->memory = fake_memory_create(VRAM);
+	f->memory = fake_memory_create(vram_bytes);
 	assert_int_equal(vga_create(&options, &f->memory->base, &f->vga, &err), 0);
 	assert_int_equal(vga_attach(f->vga, f->ports, f->pci, 1, &err), 0);
 	f->source = vga_get_source(f->vga);
 	*state = f;
 	return 0;
+}
+
+static int setup(void **state)
+{
+	return setup_with(state, VRAM);
+}
+
+static int setup_large(void **state)
+{
+	return setup_with(state, MIB(64));
 }
 
 static int teardown(void **state)
@@ -385,6 +395,73 @@ static void vga_status1_toggles_and_resets_the_flip_flop(void **state)
 	assert_true(get_mode(f).blank);
 }
 
+/* What vesafb does for FB_BLANK_POWERDOWN and back. */
+static void vga_crtc_without_syncs_blanks(void **state)
+{
+	struct fixture *f = *state;
+	unsigned mode;
+
+	for (unsigned on = 0; on <= 1; on++) {
+		outb(f, 0x3c4, 0);
+		outb(f, 0x3c5, on ? 0x00 : 0x20);
+		outb(f, 0x3d4, 0x17);
+		mode = inb(f, 0x3d5) & 0x7f;
+		outb(f, 0x3d5, mode | on << 7);
+		outb(f, 0x3c4, 0);
+		outb(f, 0x3c5, 0x03);
+		assert_int_equal(get_mode(f).blank, !on);
+	}
+}
+
+/* bochs-drm with two pictures of 3840x2160, flipped by setbase: stride, then x, then y. */
+static void vga_page_flips_at_the_largest_size(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(dispi_read(f, MEMORY_64K), 1024);
+	set_mode(f, 3840, 2160, 32, 0);
+	assert_int_equal(get_mode(f).width, 3840);
+	assert_int_equal(get_mode(f).height, 2160);
+	assert_in_range(dispi_read(f, VIRT_HEIGHT), 2 * 2160, 65535);
+	for (unsigned i = 0; i < 4; i++) {
+		dispi_write(f, VIRT_WIDTH, 3840);
+		dispi_write(f, X_OFFSET, 0);
+		dispi_write(f, Y_OFFSET, i % 2 * 2160);
+		assert_int_equal(get_mode(f).offset_bytes, i % 2 * 3840 * 2160 * 4);
+		assert_int_equal(get_mode(f).stride_bytes, 3840 * 4);
+	}
+}
+
+static void vga_every_size_has_every_depth(void **state)
+{
+	static const uint16_t sizes[][2] = { { 640, 480 }, { 800, 600 }, { 1024, 768 },
+		{ 1280, 720 }, { 1366, 768 }, { 1440, 900 }, { 1680, 1050 }, { 1920, 1080 },
+		{ 1920, 1200 }, { 2560, 1440 }, { 2560, 1600 }, { 3440, 1440 }, { 3840, 2160 } };
+	static const uint8_t depths[] = { 8, 15, 16, 24, 32 };
+	struct fixture *f = *state;
+
+	for (size_t i = 0; i < array_size(sizes); i++) {
+		for (size_t j = 0; j < array_size(depths); j++) {
+			uint32_t bytes = (depths[j] + 7u) / 8;
+			uint32_t width = sizes[i][0], height = sizes[i][1];
+			uint32_t line = 2 * width * bytes;
+
+			set_mode(f, width, height, depths[j], 0x80);
+			assert_int_equal(get_mode(f).width, width);
+			assert_int_equal(get_mode(f).height, height);
+			assert_int_equal(get_mode(f).stride_bytes, width * bytes);
+			/* a virtual screen twice as wide, seen from its middle */
+			if (line * (height + 9) > MIB(64))
+				continue;
+			dispi_write(f, VIRT_WIDTH, 2 * width);
+			dispi_write(f, X_OFFSET, width / 2);
+			dispi_write(f, Y_OFFSET, 8);
+			assert_int_equal(get_mode(f).stride_bytes, line);
+			assert_int_equal(get_mode(f).offset_bytes, 8 * line + width / 2 * bytes);
+		}
+	}
+}
+
 static void vga_sequencer_screen_off_blanks(void **state)
 {
 	struct fixture *f = *state;
@@ -547,6 +624,11 @@ int main(void)
 		test(vga_palette_follows_dac_width_and_mask),
 		test(vga_status1_toggles_and_resets_the_flip_flop),
 		test(vga_sequencer_screen_off_blanks),
+		test(vga_crtc_without_syncs_blanks),
+		cmocka_unit_test_setup_teardown(
+			vga_page_flips_at_the_largest_size, setup_large, teardown),
+		cmocka_unit_test_setup_teardown(
+			vga_every_size_has_every_depth, setup_large, teardown),
 		test(vga_crtc_protect_keeps_the_first_registers),
 		test(vga_word_write_to_an_index_port_is_index_and_data),
 		test(vga_mmio_odd_accesses_do_no_harm),
