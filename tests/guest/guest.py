@@ -236,6 +236,19 @@ class Guest:
                 total += int(file.read().split()[0])
         return total / 1e9
 
+    def switches(self):
+        """How often each of its threads, by name, was switched to."""
+        result = {}
+        for task in os.listdir(f"/proc/{self.process.pid}/task"):
+            try:
+                with open(f"/proc/{self.process.pid}/task/{task}/status", encoding="utf-8") as file:
+                    fields = dict(line.split(":", 1) for line in file if ":" in line)
+            except OSError:  # it has just ended
+                continue
+            count = int(fields["voluntary_ctxt_switches"]) + int(fields["nonvoluntary_ctxt_switches"])
+            result[f"{fields['Name'].strip()}-{task}"] = count
+        return result
+
 
 class GuestTest(unittest.TestCase):
     """A test case whose guests end with it."""

@@ -110,6 +110,13 @@ class Modes(guest.GuestTest):
                 self.assertEqual(f"{client.width}x{client.height}x{depth}", name)
                 card.close()
 
+    def test_the_largest_mode_with_more_video_memory(self):
+        card = self.guest("--vram", "64", "--resolution", "3840x2160", vnc=True)
+        self.assertEqual(card.ready(), "3840x2160x32")
+        client = card.client()
+        self.assert_shows(client, card.sum(), 32)
+        self.assertEqual((client.width, client.height), (3840, 2160))
+
     def test_the_guest_changes_them_while_somebody_looks(self):
         card = self.card(vnc=True)
         client = card.client()
@@ -202,6 +209,20 @@ class Damage(guest.GuestTest):
         before = client.bytes_received
         client.poll(2)
         self.assertEqual(client.bytes_received, before)
+
+    def test_at_rest_no_thread_wakes_up_and_the_next_change_comes(self):
+        card = self.card(vnc=True)
+        client = card.client()
+        self.assert_shows(client, card.sum(), 32)
+        for paint in ("ff0000", "00ff00", "0000ff"):
+            client.poll(1)
+            before = card.switches()
+            client.poll(2)
+            after = card.switches()
+            woken = {name: count - before.get(name, 0) for name, count in after.items() if not name.startswith("vcpu")}
+            self.assertLessEqual(sum(woken.values()), 2, woken)
+            card.ask(f"rect 10 10 50 50 {paint}", "filled")
+            self.assert_shows(client, card.sum(), 32)
 
     def test_an_animation_moves(self):
         card = self.card("-p", "testcard.fps=30", vnc=True)
