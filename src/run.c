@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <time.h>
@@ -351,6 +352,18 @@ static bool tear_down(struct run *run)
 	return true;
 }
 
+/* Each queue and each vector of a virtio device is a descriptor; the usual 1024 are for programs
+ * that use select(2), which we do not. */
+static void raise_descriptor_limit(void)
+{
+	struct rlimit limit;
+
+	if (!getrlimit(RLIMIT_NOFILE, &limit) && limit.rlim_cur < limit.rlim_max) {
+		limit.rlim_cur = limit.rlim_max;
+		(void)setrlimit(RLIMIT_NOFILE, &limit);
+	}
+}
+
 int run_guest(const struct config *config)
 {
 	struct run run = { .config = config, .name_fd = -1 };
@@ -370,6 +383,7 @@ int run_guest(const struct config *config)
 	run.shows = config->sdl || config->vnc.given || !(config->headless || config->nodefaults);
 	run.has_console = !run.shows || isatty(STDIN_FILENO);
 	machine_block_signals();
+	raise_descriptor_limit();
 
 	ret = privileges_check(config->user, config->chroot, &err);
 	if (ret) {

@@ -64,7 +64,9 @@ static int enter_layer(struct opener *opener, const struct layer *layer, struct 
 	for (unsigned i = 0; status.st_ino && i < opener->depth; i++) {
 		if (opener->chain[i].device == status.st_dev &&
 			opener->chain[i].inode == status.st_ino)
-			return error_set(err, ELOOP, "%s: is its own backing file", layer->path);
+			return error_set(err, ELOOP,
+				"%s: is its own backing file (rebase it with qemu-img rebase)",
+				layer->path);
 	}
 	opener->chain[opener->depth].device = status.st_dev;
 	opener->chain[opener->depth++].inode = status.st_ino;

@@ -77,7 +77,9 @@ static int parse_fixed(const struct block_file *file, struct qcow2_header *heade
 
 	if (get32(raw) != MAGIC)
 		return error_set(err, EINVAL,
-			"%s: is not a qcow2 image (say format=raw if it is a raw one)", file->path);
+			"%s: is not a qcow2 image (if it is a raw one, say format=raw, or "
+			"backing-format=raw for a backing file)",
+			file->path);
 	header->version = get32(raw + 4);
 	if (header->version != 2 && header->version != 3)
 		return error_set(err, EINVAL,

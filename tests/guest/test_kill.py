@@ -100,11 +100,17 @@ class Kill(guest.GuestTest):
              "-p", f"seed={seed} first={first}", "-d", f"{image},format={format_name}"],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=guest.end_with_the_test,
         )  # fmt: skip
-        self.assertEqual(process.stdout.readline(), b"ready\n", process.stderr.peek() if process.poll() else "")
+        if process.stdout.readline() != b"ready\n":
+            process.kill()
+            self.fail(f"seed {SEED}: the guest did not start: {process.communicate()}")
         time.sleep(seconds)
         process.kill()
         output, errors = process.communicate()
         self.assertEqual(process.returncode, -9, errors)
+        # The kernel gives up a killed io_uring's files, and with them the image's lock, a moment later.
+        deadline = time.monotonic() + guest.PATIENCE
+        while self.tool("info", "-f", format_name, image)[0] != 0 and time.monotonic() < deadline:
+            time.sleep(0.01)
         self.assertNotIn(b"failed", output)
         lines = re.findall(rb"flushed (\d+)\n", output)
         return int(lines[-1]) if lines else first - 1
