@@ -168,6 +168,12 @@ static int check_command_word(const char *word)
 
 	if (strchr(word, '/') || strchr(word, '.') || access(word, F_OK) == 0)
 		return 0;
+	if (!strcmp(word, "image")) {
+		error_set(&err, EXIT_STATUS_USAGE,
+			"image: vmgui leaves images to QEMU's tool (use qemu-img create, info, "
+			"check, resize or convert)");
+		return usage_error(&err);
+	}
 	nearest = options_nearest(word, command_names);
 	if (nearest)
 		error_set(&err, EXIT_STATUS_USAGE,
