@@ -214,6 +214,22 @@ static void virtio_device_queue_reset_in_flight_reads_so_until_it_is_done(void *
 	tear_down(&m);
 }
 
+static void virtio_device_queue_resets_of_all_are_no_device_reset(void **state)
+{
+	struct machine m;
+
+	(void)state;
+	set_up_running(&m);
+	reset_queue(&m, 0);
+	reset_queue(&m, 2);
+	virtio_queue_stopped(&m.vdev, 2);
+	virtio_queue_stopped(&m.vdev, 0);
+	assert_int_equal(fake_virtio_status(&m.driver), RUNNING);
+	assert_int_equal(m.resets, 0);
+	assert_int_not_equal(m.vdev.features, 0);
+	tear_down(&m);
+}
+
 static void virtio_device_reset_during_a_queue_reset_does_both(void **state)
 {
 	struct machine m;
@@ -324,6 +340,7 @@ int main(void)
 		cmocka_unit_test(virtio_device_queue_reset_without_the_feature_ignored),
 		cmocka_unit_test(virtio_device_queue_reset_before_it_runs_is_complete_at_once),
 		cmocka_unit_test(virtio_device_queue_reset_in_flight_reads_so_until_it_is_done),
+		cmocka_unit_test(virtio_device_queue_resets_of_all_are_no_device_reset),
 		cmocka_unit_test(virtio_device_reset_during_a_queue_reset_does_both),
 		cmocka_unit_test(virtio_device_needs_reset_tells_a_running_driver_once),
 		cmocka_unit_test(virtio_device_needs_reset_before_driver_ok_waits),
