@@ -235,8 +235,7 @@ void virtio_queue_stopped(struct virtio_device *vdev, unsigned index)
 	if (queue && queue->state == VIRTIO_QUEUE_STOPPING) {
 		queue->state = VIRTIO_QUEUE_IDLE;
 		virtqueue_deactivate(&queue->ring);
-		if (queue->resetting)
-			queue_defaults(queue);
+		queue_defaults(queue);
 		if (vdev->resetting)
 			finish_reset_if_idle(vdev);
 	}
