@@ -19,6 +19,7 @@
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "core/log.h"
@@ -76,10 +77,28 @@ static int lock(int fd, bool read_only)
 	return ret;
 }
 
+static void unlock(int fd)
+{
+	struct flock lock = { .l_type = F_UNLCK,
+		.l_whence = SEEK_SET,
+		.l_start = LOCK_DOES,
+		.l_len = 2 * (LOCK_DENIES - LOCK_DOES) };
+
+	(void)fcntl(fd, F_OFD_SETLK, &lock);
+}
+
 static int lock_image(const struct posix_file *file, struct error *err)
 {
+	const struct timespec moment = { .tv_nsec = 20 * 1000 * 1000 };
 	int ret = lock(file->fd, file->base.read_only);
 
+	/* A process that was killed holds its locks until the kernel has taken its ring apart and
+	 * the last of its writes has landed; some 300 ms have been seen. */
+	for (int tries = 0; ret == -EBUSY && tries < 50; tries++) {
+		unlock(file->fd); /* two who wait must not wait for each other */
+		nanosleep(&moment, NULL);
+		ret = lock(file->fd, file->base.read_only);
+	}
 	if (ret == -EBUSY)
 		return error_set(err, EBUSY,
 			"%s: another process is using it, such as another vmgui, QEMU or qemu-img "

@@ -444,6 +444,104 @@ static void posix_file_held_by_qemu_is_refused(void **state)
 	}
 }
 
+/* ---- Block devices, by way of a loop device: needs root. ---- */
+
+/* False (and says so) when there is none to be had. */
+static bool loop_attach(const char *options, char device[64])
+{
+	char command[2 * PATH_MAX];
+	FILE *stream;
+	size_t length;
+
+	snprintf(command, sizeof(command), "losetup -f --show %s %s 2>/dev/null", options,
+		image_path);
+	stream = popen(command, "r");
+	assert_non_null(stream);
+	length = fread(device, 1, 63, stream);
+	device[length ? length - 1 : 0] = '\0';
+	if (pclose(stream) == 0 && *device)
+		return true;
+	fprintf(stderr, "skipped: no loop device is to be had, so none was opened\n");
+	return false;
+}
+
+static void loop_detach(const char *device)
+{
+	char command[128];
+
+	snprintf(command, sizeof(command), "losetup -d %s", device);
+	assert_int_equal(system(command), 0);
+}
+
+static void wait_for_done(struct file_io *io)
+{
+	io->length_bytes = 0; /* done */
+}
+
+/* One operation that has no synchronous call, on an engine of its own. */
+static int perform_on_engine(
+	struct block_file *file, enum file_operation operation, uint64_t offset, uint64_t length)
+{
+	struct file_io io = { .operation = operation,
+		.offset_bytes = offset,
+		.length_bytes = length,
+		.done = wait_for_done };
+	struct engine *engine;
+
+	assert_int_equal(engine_create(ENGINE_ANY, &engine, NULL), 0);
+	posix_file_set_engine(file, engine);
+	assert_int_equal(engine_prepare(engine, NULL), 0);
+	file->ops->submit(file, &io);
+	engine_stop(engine); /* runs until that is done */
+	engine_run(engine);
+	engine_destroy(engine);
+	assert_int_equal(io.length_bytes, 0);
+	return io.result;
+}
+
+static void posix_file_device_is_read_written_and_discarded(void **state)
+{
+	char device[64];
+	uint64_t size;
+	uint8_t byte;
+
+	(void)state;
+	for (int blocks = 0; blocks < 2; blocks++) {
+		make_image(MIB(2));
+		if (!loop_attach(blocks ? "-b 4096" : "", device))
+			skip();
+		for (int direct = 0; direct < 2; direct++) {
+			struct posix_file_options options = { .path = device, .direct = direct };
+			struct block_file *file, *second;
+			struct error err = { "" };
+
+			if (posix_file_open(&options, &file, &err))
+				fail_msg("%s", err.text);
+			assert_true(file->is_device);
+			assert_int_equal(file->block_bytes, blocks ? 4096 : 512);
+			assert_int_equal(file->ops->size(file, &size), 0);
+			assert_int_equal(size, MIB(2));
+			assert_int_equal(posix_file_open(&options, &second, &err), -EBUSY);
+			assert_int_equal(file->ops->write(file, 777, "abc", 3), 0);
+			assert_int_equal(file->ops->read(file, 778, &byte, 1), 0);
+			assert_int_equal(byte, 'b');
+			assert_true(file->can_punch);
+			assert_int_equal(perform_on_engine(file, FILE_PUNCH, 0, MIB(1)), 0);
+			assert_int_equal(perform_on_engine(file, FILE_ZERO, MIB(1), 65536), 0);
+			assert_int_equal(
+				perform_on_engine(file, FILE_ZERO_UNMAP, MIB(1) + 65536, 65536), 0);
+			assert_int_equal(file->ops->read(file, MIB(1) + 65544, &byte, 1), 0);
+			assert_int_equal(byte, 0);
+			assert_int_equal(file->ops->read(file, MIB(1) + 8, &byte, 1), 0);
+			assert_int_equal(byte, 0);
+			assert_int_equal(file->ops->sync(file), 0);
+			assert_int_equal(file->ops->truncate(file, 0), -EOPNOTSUPP);
+			file->ops->close(file);
+		}
+		loop_detach(device);
+	}
+}
+
 static int make_folder(void **state)
 {
 	(void)state;
@@ -476,6 +574,7 @@ int main(void)
 		cmocka_unit_test(posix_file_held_is_refused_by_qemu),
 		cmocka_unit_test(posix_file_held_qcow2_is_refused_by_qemu),
 		cmocka_unit_test(posix_file_held_by_qemu_is_refused),
+		cmocka_unit_test(posix_file_device_is_read_written_and_discarded),
 	};
 
 	alarm(300);
