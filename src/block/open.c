@@ -239,7 +239,7 @@ int block_open(const struct block_options *options, struct block_disk **disk, st
 		.read_only = options->read_only || options->snapshot,
 		.backing_path = options->backing_path,
 		.backing_format = options->backing_format };
-	struct image *image;
+	struct image *image = NULL;
 	int ret;
 
 	*disk = NULL;
