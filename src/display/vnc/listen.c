@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #define BACKLOG     16
@@ -119,13 +118,8 @@ static int listen_on(int family, const struct sockaddr *address, socklen_t lengt
 
 	if (fd < 0)
 		return -errno;
-	if (family == AF_UNIX) {
-		/* Linux gives the new socket file these permissions, so nobody gets in between. */
-		if (fchmod(fd, S_IRUSR | S_IWUSR) < 0)
-			goto fail;
-	} else if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) < 0) {
+	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) < 0)
 		goto fail;
-	}
 	if (family == AF_INET6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one)) < 0)
 		goto fail;
 	if (bind(fd, address, length) < 0 || listen(fd, BACKLOG) < 0)
@@ -164,50 +158,17 @@ static int open_display(
 	return listen_on(AF_INET6, (const struct sockaddr *)&ipv6, sizeof(ipv6), &listener->fd);
 }
 
-/* True if the path is a socket that nobody listens on: one left over by a run that was killed. */
-static bool is_stale_socket(const struct sockaddr_un *address)
-{
-	struct stat status;
-	bool stale;
-	int fd;
-
-	if (lstat(address->sun_path, &status) < 0 || !S_ISSOCK(status.st_mode))
-		return false;
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0)
-		return false;
-	stale = connect(fd, (const struct sockaddr *)address, sizeof(*address)) < 0 &&
-		errno == ECONNREFUSED;
-	close(fd);
-	return stale;
-}
-
 static int open_unix(
 	struct vnc_listener *listener, const struct vnc_address *address, struct error *err)
 {
-	struct sockaddr_un unix_address = { .sun_family = AF_UNIX };
-	struct stat status;
+	char asked[sizeof(address->path) + 16];
 	int result;
 
-	strcpy(unix_address.sun_path, address->path);
 	snprintf(listener->where, sizeof(listener->where), "unix:%s", address->path);
-	if (is_stale_socket(&unix_address))
-		unlink(address->path);
-	result = listen_on(AF_UNIX, (const struct sockaddr *)&unix_address, sizeof(unix_address),
-		&listener->fd);
-	if (result == -EADDRINUSE)
-		return error_set(err, EADDRINUSE,
-			"--vnc=unix:%s: the path exists already (remove it or choose another)",
-			address->path);
-	if (result)
-		return error_set(
-			err, -result, "--vnc=unix:%s: %s", address->path, strerror(-result));
-	if (lstat(address->path, &status) == 0) {
-		strcpy(listener->path, address->path);
-		listener->path_device = status.st_dev;
-		listener->path_inode = status.st_ino;
-	}
-	return 0;
+	snprintf(asked, sizeof(asked), "--vnc=unix:%s", address->path);
+	result = unix_listener_open(&listener->socket, address->path, BACKLOG, asked, err);
+	listener->fd = listener->socket.fd;
+	return result;
 }
 
 int vnc_listener_open(
@@ -218,7 +179,7 @@ int vnc_listener_open(
 	int result = 0;
 
 	memset(listener, 0, sizeof(*listener));
-	listener->fd = -1;
+	listener->fd = listener->socket.fd = -1;
 	if (address->family == AF_UNIX)
 		return open_unix(listener, address, err);
 	for (unsigned i = 0; i < count; i++) {
@@ -243,14 +204,11 @@ int vnc_listener_open(
 
 void vnc_listener_close(struct vnc_listener *listener)
 {
-	struct stat status;
-
 	if (listener->fd < 0)
 		return;
-	close(listener->fd);
+	if (listener->socket.fd >= 0)
+		unix_listener_close(&listener->socket);
+	else
+		close(listener->fd);
 	listener->fd = -1;
-	/* Somebody else may have put his own there since. */
-	if (*listener->path && lstat(listener->path, &status) == 0 &&
-		status.st_dev == listener->path_device && status.st_ino == listener->path_inode)
-		unlink(listener->path);
 }

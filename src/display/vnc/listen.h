@@ -6,9 +6,9 @@
 #define VMGUI_DISPLAY_VNC_LISTEN_H
 
 #include <netinet/in.h>
-#include <sys/un.h>
 
 #include "core/error.h"
+#include "core/unix_listener.h"
 #include "core/util.h"
 
 #define VNC_FIRST_PORT   5900u
@@ -20,7 +20,7 @@ struct vnc_address {
 	unsigned display;
 	struct in_addr ipv4;
 	struct in6_addr ipv6;
-	char path[sizeof(((struct sockaddr_un *)NULL)->sun_path)];
+	char path[UNIX_LISTENER_PATH_BYTES];
 };
 
 /* argument: NULL (the first free display on 127.0.0.1), "ADDR:DISPLAY", "ADDR" or "unix:PATH", with
@@ -30,10 +30,8 @@ VMGUI_MUST_USE int vnc_address_parse(
 
 struct vnc_listener {
 	int fd;
-	char where[160]; /* "127.0.0.1:5901 (display 1)" or "unix:/run/x.sock" */
-	char path[sizeof(((struct sockaddr_un *)NULL)->sun_path)]; /* to remove at the end */
-	dev_t path_device;
-	ino_t path_inode;
+	char where[160];             /* "127.0.0.1:5901 (display 1)" or "unix:/run/x.sock" */
+	struct unix_listener socket; /* its fd is the same; -1 for TCP */
 };
 
 VMGUI_MUST_USE int vnc_listener_open(
