@@ -1,10 +1,12 @@
 /* The graphics card's registers by port, MMIO and configuration space, video memory, and the
- * refresh over it. Whatever a guest does, the published mode fits in video memory, and the surface
- * follows it.
+ * refresh over it. Whatever a guest does, the published mode fits in video memory, the surface
+ * follows it, and who waits for a change is told of each.
  *
  * Input: a sequence of commands, each a byte and its operands; what is missing reads as zero. */
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 #include "devices/vga.h"
 #include "display/refresh.h"
@@ -24,6 +26,10 @@ struct machine {
 	struct display_source *source;
 	struct surface *surface;
 	struct refresh *refresh;
+	int bell;
+	bool armed;
+	struct display_mode armed_mode; /* the mode and the palette when the source was armed */
+	uint32_t armed_palette;
 };
 
 struct input {
@@ -69,6 +75,7 @@ static void create(struct machine *machine)
 	device = vga_get_device(machine->vga);
 	check(!device->ops->start(device, &err));
 	machine->source = vga_get_source(machine->vga);
+	machine->bell = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	machine->surface = surface_create();
 	check(machine->surface);
 	check(!refresh_create(machine->source, machine->surface, 60, &machine->refresh, &err));
@@ -105,6 +112,43 @@ static void check_surface(struct machine *machine, const struct display_mode *mo
 	surface_read_end(reader);
 	surface_reader_destroy(reader);
 	check(view.width == mode->width && view.height == mode->height);
+}
+
+static uint32_t palette_version(struct machine *machine)
+{
+	uint32_t palette[256];
+
+	return machine->source->ops->get_palette(machine->source, palette);
+}
+
+static void arm(struct machine *machine)
+{
+	uint64_t rings;
+
+	check(!machine->source->ops->arm(machine->source, machine->bell));
+	(void)!read(machine->bell, &rings, sizeof(rings));
+	machine->source->ops->get_mode(machine->source, &machine->armed_mode);
+	machine->armed_palette = palette_version(machine);
+	machine->armed = true;
+}
+
+/* A change since arming has rung the bell. */
+static void check_bell(struct machine *machine)
+{
+	bool changed = machine->memory->bell < 0; /* the memory's has been rung, or nobody waits */
+	struct display_mode mode;
+	uint64_t rings = 0;
+
+	if (!machine->armed)
+		return;
+	machine->source->ops->get_mode(machine->source, &mode);
+	changed |= mode.generation != machine->armed_mode.generation ||
+		   palette_version(machine) != machine->armed_palette;
+	if (read(machine->bell, &rings, sizeof(rings)) != sizeof(rings))
+		rings = 0;
+	check(changed == (rings > 0));
+	if (changed)
+		machine->armed = false;
 }
 
 static void draw(struct machine *machine, struct input *input)
@@ -196,13 +240,19 @@ static void run(struct machine *machine, struct input *input)
 				check_surface(machine, &mode);
 			}
 			break;
+		case 12:
+			arm(machine);
+			break;
 		default: /* a palette entry's byte */
 			value = take(input, 1);
 			bus_write(machine->ports, 0x3c9, &value, 1);
 			break;
 		}
 		check_mode(machine, &mode);
+		check_bell(machine);
 	}
+	machine->source->ops->disarm(machine->source);
+	machine->armed = false;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
