@@ -4,12 +4,15 @@
 #include "cmocka_all.h"
 
 #include <errno.h>
+#include <limits.h>
+#include <linux/input-event-codes.h>
 #include <stdio.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "display/backend.h"
 #include "display/refresh.h"
+#include "fake_sink.h"
 #include "fake_source.h"
 
 #define VRAM          MIB(16)
@@ -22,6 +25,9 @@ struct fixture {
 	struct refresh *refresh;
 	struct surface_reader *observer;
 	struct display_backend *backend;
+	struct fake_sink sink;
+	struct input_router *router;
+	char text[sizeof(((struct fake_sink *)NULL)->text)];
 	/* The observer's copy, patched with damaged rectangles only. */
 	uint32_t *copy;
 	uint32_t copy_width, copy_height;
@@ -61,6 +67,13 @@ static int setup(void **state)
 	f->surface = surface_create();
 	f->observer = surface_reader_create(f->surface, NULL, NULL);
 	host.surface = f->surface;
+	fake_sink_init(&f->sink, "fake", INPUT_KEYBOARD | INPUT_POINTER_ABSOLUTE, UINT_MAX);
+	if (input_router_create(&f->router, &err) ||
+		input_router_attach(f->router, &f->sink.sink)) {
+		print_error("%s\n", err.text);
+		return -1;
+	}
+	host.router = f->router;
 	if (refresh_create(&f->source->base, f->surface, 250, &f->refresh, &err) ||
 		backend_create(f->display->backend, &host, &f->backend, &err)) {
 		print_error("%s\n", err.text);
@@ -76,6 +89,8 @@ static int teardown(void **state)
 
 	backend_destroy(f->backend);
 	refresh_destroy(f->refresh);
+	input_router_destroy(f->router);
+	fake_sink_fini(&f->sink);
 	surface_reader_destroy(f->observer);
 	surface_destroy(f->surface);
 	fake_source_destroy(f->source);
@@ -179,14 +194,11 @@ static void assert_observed(struct fixture *f)
 		fail_msg("put together from damage: %s", text);
 }
 
-/* The display shows the guest's picture, soon. Ends the display if that is how it tells. */
-static void assert_shown(struct fixture *f)
+/* The display shows what the surface does, soon. Ends the display if that is how it tells. */
+static void assert_displayed(struct fixture *f)
 {
 	char text[128] = "nothing";
 
-	refresh_sync(f->refresh);
-	observe(f);
-	assert_observed(f);
 	assert_false(backend_ended(f->backend));
 	if (f->display->capture_at_end)
 		backend_stop(f->backend);
@@ -205,6 +217,15 @@ static void assert_shown(struct fixture *f)
 	fail_msg("shown: %s", text);
 }
 
+/* The same, after a last look at what the guest drew. */
+static void assert_shown(struct fixture *f)
+{
+	refresh_sync(f->refresh);
+	observe(f);
+	assert_observed(f);
+	assert_displayed(f);
+}
+
 /* ---- The guest ---- */
 
 static uint32_t random_below(unsigned *seed, uint32_t limit)
@@ -214,9 +235,27 @@ static uint32_t random_below(unsigned *seed, uint32_t limit)
 
 static void set_random_mode(struct fixture *f, unsigned *seed)
 {
+	fake_source_set_blank(f->source, random_below(seed, 8) == 0);
+	if (random_below(seed, 8) == 0) { /* the narrowest, the widest, the highest */
+		static const uint16_t sizes[][2] = { { 1, 1 }, { DISPLAY_MAX_WIDTH, 2 },
+			{ 2, DISPLAY_MAX_HEIGHT }, { 7, 3 } };
+		const uint16_t *size = sizes[random_below(seed, array_size(sizes))];
+
+		fake_source_set_mode(f->source, size[0], size[1],
+			formats[random_below(seed, array_size(formats))], random_below(seed, 5),
+			random_below(seed, 3));
+		return;
+	}
 	fake_source_set_mode(f->source, 16 + random_below(seed, 1000), 16 + random_below(seed, 700),
 		formats[random_below(seed, array_size(formats))], random_below(seed, 100000),
 		random_below(seed, 64));
+}
+
+/* An ordinary one, that any display can show pixel by pixel. */
+static void set_visible_mode(struct fixture *f)
+{
+	fake_source_set_blank(f->source, false);
+	fake_source_set_mode(f->source, 640, 400, PIXEL_XRGB8888, 4096, 64);
 }
 
 static void draw_random_rect(struct fixture *f, unsigned *seed)
@@ -390,10 +429,146 @@ static void conformance_mode_storm_ends_with_the_right_picture(void **state)
 			refresh_sync(f->refresh);
 		if (i % 7 == 0)
 			observe(f);
+		for (unsigned j = 0; j < 8; j++)
+			fake_source_set_palette(f->source, random_below(&seed, 256),
+				(uint32_t)rand_r(&seed) & 0xffffff);
 		assert_false(backend_ended(f->backend));
 	}
+	set_visible_mode(f);
+	for (int j = 0; j < 30; j++)
+		draw_random_rect(f, &seed);
 	refresh_stop(f->refresh);
 	assert_shown(f);
+}
+
+/* Two pictures in video memory, shown in turn by the offset, as page flips are. */
+static void conformance_page_flips_show_the_other_picture(void **state)
+{
+	struct fixture *f = *state;
+	unsigned seed = 16;
+
+	for (unsigned page = 0; page < 2; page++) {
+		fake_source_set_mode(f->source, 320, 240, PIXEL_RGB565, page * MIB(1), 0);
+		for (int i = 0; i < 50; i++)
+			draw_random_rect(f, &seed);
+	}
+	start_display(f);
+	for (unsigned flip = 0; flip < 9; flip++) {
+		fake_source_set_mode(f->source, 320, 240, PIXEL_RGB565, flip % 2 * MIB(1), 0);
+		refresh_sync(f->refresh);
+		observe(f);
+		assert_observed(f);
+	}
+	assert_shown(f);
+}
+
+/* Nobody asks: after a rest the first change comes by itself. */
+static void conformance_first_change_after_rest_is_shown(void **state)
+{
+	struct fixture *f = *state;
+	unsigned seed = 17;
+
+	fake_source_set_mode(f->source, 320, 240, PIXEL_XRGB8888, 0, 0);
+	start_refresh(f);
+	start_display(f);
+	for (unsigned round = 0; round < 3; round++) {
+		for (int tries = 0; !fake_memory_armed(f->source->memory); tries++) {
+			assert_in_range(tries, 0, 1000);
+			usleep(5000);
+		}
+		usleep(50000);
+		draw_random_rect(f, &seed);
+	}
+	if (f->display->capture_at_end)
+		usleep(200000);
+	assert_displayed(f);
+}
+
+/* Closed and opened again, with another picture and another size meanwhile. */
+static void conformance_reopened_shows_what_happened_meanwhile(void **state)
+{
+	struct fixture *f = *state;
+	unsigned seed = 18;
+
+	start_refresh(f);
+	for (unsigned round = 0; round < 4; round++) {
+		fake_source_set_mode(f->source, 300 + 20 * (round / 2), 200, PIXEL_XRGB8888, 0, 0);
+		for (int i = 0; i < 10; i++)
+			draw_random_rect(f, &seed);
+		start_display(f);
+		assert_shown(f);
+		backend_stop(f->backend);
+	}
+}
+
+static void conformance_wrong_argument_is_refused_and_forgotten(void **state)
+{
+	struct fixture *f = *state;
+	struct error err;
+
+	if (!f->display->wrong_argument)
+		return;
+	for (int i = 0; i < 3; i++) {
+		err.text[0] = '\0';
+		assert_true(backend_start(f->backend, f->display->wrong_argument, &err) < 0);
+		assert_non_null(strstr(err.text, f->display->wrong_argument));
+	}
+	fake_source_set_mode(f->source, 320, 200, PIXEL_XRGB8888, 0, 0);
+	start_display(f);
+	assert_shown(f);
+}
+
+static void conformance_failure_in_flight_is_survived(void **state)
+{
+	struct fixture *f = *state;
+	unsigned seed = 19;
+
+	if (!f->display->disturb)
+		return;
+	fake_source_set_mode(f->source, 320, 240, PIXEL_XRGB8888, 0, 0);
+	start_refresh(f);
+	start_display(f);
+	for (unsigned round = 0; round < 3; round++) {
+		f->display->disturb(f->display->opaque, true);
+		for (int i = 0; i < 5; i++) {
+			draw_random_rect(f, &seed);
+			usleep(10000);
+		}
+		fake_source_set_mode(f->source, 320 + 8 * (round % 2), 240, PIXEL_XRGB8888, 0, 0);
+		usleep(10000);
+		f->display->disturb(f->display->opaque, false);
+		assert_false(backend_ended(f->backend));
+		draw_random_rect(f, &seed);
+	}
+	assert_shown(f);
+}
+
+/* What the user does reaches the guest; a display without a user sends nothing. */
+static void conformance_input_reaches_the_guest(void **state)
+{
+	struct fixture *f = *state;
+	bool key = false, pointer = false;
+
+	fake_source_set_mode(f->source, 320, 240, PIXEL_XRGB8888, 0, 0);
+	refresh_sync(f->refresh);
+	start_display(f);
+	if (!f->display->use) {
+		usleep(50000);
+		fake_sink_take(&f->sink, f->text, sizeof(f->text));
+		assert_string_equal(f->text, "");
+		return;
+	}
+	f->display->use(f->display->opaque, 320, 240);
+	for (int tries = 0; tries < CAPTURE_TRIES && !(key && pointer); tries++) {
+		pthread_mutex_lock(&f->sink.lock);
+		key = strstr(f->sink.text, "+30 -30 ");
+		pointer = strstr(f->sink.text, "abs(160,120,320x240) ");
+		pthread_mutex_unlock(&f->sink.lock);
+		usleep(20000);
+	}
+	fake_sink_take(&f->sink, f->text, sizeof(f->text));
+	if (!key || !pointer)
+		fail_msg("the guest got: %s", f->text);
 }
 
 static void conformance_blank_is_black(void **state)
@@ -459,6 +634,12 @@ int display_conformance_run(const struct display_conformance *display)
 		CONFORMANCE(conformance_red_is_red_at_every_depth),
 		CONFORMANCE(conformance_random_drawing_arrives_exactly),
 		CONFORMANCE(conformance_mode_storm_ends_with_the_right_picture),
+		CONFORMANCE(conformance_page_flips_show_the_other_picture),
+		CONFORMANCE(conformance_first_change_after_rest_is_shown),
+		CONFORMANCE(conformance_reopened_shows_what_happened_meanwhile),
+		CONFORMANCE(conformance_wrong_argument_is_refused_and_forgotten),
+		CONFORMANCE(conformance_failure_in_flight_is_survived),
+		CONFORMANCE(conformance_input_reaches_the_guest),
 		CONFORMANCE(conformance_blank_is_black),
 		CONFORMANCE(conformance_late_start_shows_the_whole_picture),
 		CONFORMANCE(conformance_end_is_prompt_with_a_busy_guest),

@@ -25,6 +25,14 @@ struct display_conformance {
 	/* A picture that cannot be shown to the pixel (a display that scales, or has fewer colours)
 	 * may differ by this much in each channel. */
 	unsigned tolerance;
+	/* An argument that backend_start must refuse with a message; NULL: there is none. */
+	const char *wrong_argument;
+	/* The display's user presses and releases the key A, and then puts the pointer into the
+	 * picture's middle; NULL: it has no user. */
+	void (*use)(void *opaque, uint32_t width, uint32_t height);
+	/* Something that the display depends on fails while it runs, and works again; NULL: there
+	 * is nothing. */
+	void (*disturb)(void *opaque, bool fails);
 	void *opaque;
 };
 

@@ -51,7 +51,7 @@ static void backend_registry_names_are_unique_and_described(void **state)
 
 int main(void)
 {
-	const struct display_conformance null = { .backend = "null" };
+	const struct display_conformance null = { .backend = "null", .wrong_argument = "nonsense" };
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(backend_unknown_name_is_refused),
 		cmocka_unit_test(backend_failed_init_is_reported_and_may_be_repeated),

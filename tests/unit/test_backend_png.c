@@ -179,11 +179,24 @@ static void backend_that_does_not_answer_is_given_up(void **state)
 	unlink(path);
 }
 
+/* The file's folder is gone, and comes back. */
+static void hide_folder(void *opaque, bool hidden)
+{
+	char away[sizeof(folder) + 8];
+
+	(void)opaque;
+	snprintf(away, sizeof(away), "%s.away", folder);
+	assert_int_equal(hidden ? rename(folder, away) : rename(away, folder), 0);
+}
+
 int main(void)
 {
-	const struct display_conformance png = {
-		.backend = "png", .argument = path, .capture = capture, .capture_at_end = true
-	};
+	const struct display_conformance png = { .backend = "png",
+		.argument = path,
+		.capture = capture,
+		.capture_at_end = true,
+		.wrong_argument = "/nonexistent/folder/shot.png",
+		.disturb = hide_folder };
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(backend_that_does_not_answer_is_given_up),
 		cmocka_unit_test(png_file_holds_the_pixels),

@@ -2,11 +2,13 @@
  * come to in the guest. SDL is reached through the module that has loaded it. Windows that are
  * really there are tests/e2e/window.py's. */
 #include <SDL.h>
+#include <dirent.h>
 #include <dlfcn.h>
 #include <limits.h>
 #include <linux/input-event-codes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -26,6 +28,7 @@ const char *__tsan_default_suppressions(void)
 }
 #endif
 
+static char folder[] = "/tmp/vmgui-sdl-XXXXXX";
 static int (*push_event)(SDL_Event *event);
 
 struct fixture {
@@ -350,6 +353,98 @@ static void sdl_without_a_session_says_what_to_do(void **state)
 	surface_destroy(host.surface);
 }
 
+static uint32_t get32(const uint8_t *bytes)
+{
+	return bytes[0] | (uint32_t)bytes[1] << 8 | (uint32_t)bytes[2] << 16 |
+	       (uint32_t)bytes[3] << 24;
+}
+
+/* A BMP of 24 or 32 bits a pixel, rows upwards. */
+static bool read_bmp(const char *path, struct display_picture *picture)
+{
+	FILE *file = fopen(path, "rb");
+	uint8_t header[54], *row = NULL;
+	uint32_t bytes = 0;
+	bool good = file && fread(header, sizeof(header), 1, file) == 1;
+
+	if (good) {
+		picture->width = get32(header + 18);
+		picture->height = get32(header + 22);
+		bytes = header[28] / 8u;
+		good = picture->width <= 4096 && picture->height <= 4096 &&
+		       (bytes == 3 || bytes == 4) &&
+		       fseek(file, (long)get32(header + 10), SEEK_SET) == 0;
+	}
+	if (good) {
+		picture->pixels = calloc(picture->width * picture->height, sizeof(uint32_t));
+		row = malloc((picture->width * bytes + 3) & ~3u);
+	}
+	for (uint32_t y = good ? picture->height : 0; good && y-- > 0;) {
+		good = fread(row, (picture->width * bytes + 3) & ~3u, 1, file) == 1;
+		for (uint32_t x = 0; good && x < picture->width; x++) {
+			const uint8_t *pixel = row + (size_t)x * bytes;
+
+			picture->pixels[(size_t)y * picture->width + x] =
+				pixel[0] | (uint32_t)pixel[1] << 8 | (uint32_t)pixel[2] << 16;
+		}
+	}
+	free(row);
+	if (file)
+		fclose(file);
+	return good;
+}
+
+/* The dummy driver saves each frame of a window as SDL_windowN-FRAME.bmp in the current folder,
+ * with numbers that only grow. Keeps the last `keep` of them, and reads the last. */
+static bool read_frame(struct display_picture *picture, int keep)
+{
+	struct dirent **names;
+	int count = scandir(".", &names, NULL, versionsort);
+	bool good = false;
+
+	for (int i = 0; i < count; i++) {
+		if (!strncmp(names[i]->d_name, "SDL_window", 10)) {
+			if (i >= count - keep)
+				good = read_bmp(names[i]->d_name, picture);
+			else
+				unlink(names[i]->d_name);
+		}
+		free(names[i]);
+	}
+	if (count >= 0)
+		free(names);
+	return good;
+}
+
+static bool capture(void *opaque, struct display_picture *picture)
+{
+	(void)opaque;
+	return read_frame(picture, 1);
+}
+
+static void remove_frames(void)
+{
+	(void)read_frame(NULL, 0);
+	if (chdir("/") == 0)
+		(void)rmdir(folder);
+}
+
+static void use(void *opaque, uint32_t width, uint32_t height)
+{
+	(void)opaque;
+	push_key(SDL_SCANCODE_A, SDLK_a, 0, true);
+	push_key(SDL_SCANCODE_A, SDLK_a, 0, false);
+	push_motion((int)width / 2, (int)height / 2, 0, 0);
+}
+
+/* A renderer whose device was reset has lost all pictures, and says so when it is back. */
+static void lose_textures(void *opaque, bool fails)
+{
+	(void)opaque;
+	if (!fails)
+		push((SDL_Event){ .type = SDL_RENDER_DEVICE_RESET });
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -364,11 +459,18 @@ int main(void)
 		TEST(sdl_renderer_that_lost_its_textures_goes_on, setup_relative),
 		cmocka_unit_test(sdl_without_a_session_says_what_to_do),
 	};
-	const struct display_conformance conformance = { .backend = "sdl" };
+	const struct display_conformance conformance = { .backend = "sdl",
+		.capture = capture,
+		.wrong_argument = "nonsense",
+		.use = use,
+		.disturb = lose_textures };
 	void *sdl;
 	int failed;
 
 	setenv("SDL_VIDEODRIVER", "dummy", 1);
+	if (!mkdtemp(folder) || chdir(folder))
+		return 1;
+	setenv("SDL_VIDEO_DUMMY_SAVE_FRAMES", "1", 1);
 	/* The same one that the module uses. */
 	sdl = dlopen("libSDL2-2.0.so.0", RTLD_NOW | RTLD_NODELETE);
 	if (!sdl) {
@@ -377,5 +479,7 @@ int main(void)
 	}
 	*(void **)&push_event = dlsym(sdl, "SDL_PushEvent");
 	failed = display_conformance_run(&conformance);
+	unsetenv("SDL_VIDEO_DUMMY_SAVE_FRAMES");
+	remove_frames();
 	return failed + cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -614,6 +614,39 @@ static bool capture(void *opaque, struct display_picture *picture)
 	return good;
 }
 
+static void use(void *opaque, uint32_t width, uint32_t height)
+{
+	const uint16_t *port = opaque;
+	struct rfb_client client;
+
+	assert_true(rfb_open(&client, *port, true));
+	assert_true(rfb_refresh(&client));
+	assert_true(rfb_key(&client, 'a', true) && rfb_key(&client, 'a', false));
+	assert_true(rfb_pointer(&client, 0, width / 2, height / 2));
+	/* An answer: all before it has been read. */
+	assert_true(rfb_refresh(&client));
+	rfb_close(&client);
+}
+
+/* Clients that stall: one in the handshake, one that asks and does not read; then both are gone. */
+static void stall(void *opaque, bool stalls)
+{
+	static struct rfb_client client;
+	const uint16_t *port = opaque;
+	static int silent;
+
+	if (stalls) {
+		silent = rfb_connect(*port);
+		assert_true(silent >= 0);
+		assert_true(rfb_open(&client, *port, true));
+		for (int i = 0; i < 10; i++)
+			assert_true(rfb_request(&client, i > 0));
+	} else {
+		rfb_close(&client);
+		close(silent);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -637,9 +670,13 @@ int main(void)
 	};
 	uint16_t port = free_port();
 	char argument[32];
-	const struct display_conformance conformance = {
-		.backend = "vnc", .argument = argument, .capture = capture, .opaque = &port
-	};
+	const struct display_conformance conformance = { .backend = "vnc",
+		.argument = argument,
+		.capture = capture,
+		.wrong_argument = "example.org:1",
+		.use = use,
+		.disturb = stall,
+		.opaque = &port };
 	int failed;
 
 	if (!port) {
