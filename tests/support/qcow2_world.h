@@ -466,4 +466,130 @@ static inline void world_check(struct fake_file *file, bool leaks_allowed)
 	world_require(leaks_allowed || !check.leaks);
 }
 
+/* Images by qemu-img. */
+
+/* An image as qemu-img makes it: a.qcow2 in the folder, its contents in initial.raw. */
+struct world_kind {
+	const char *name, *options; /* of qemu-img create or convert -o */
+	uint64_t size_bytes;
+	bool filled, compressed, snapshot;
+	uint64_t backing_bytes; /* 0: none */
+	uint64_t cache_bytes;
+	unsigned max_sectors;
+};
+
+/* Half of it compressible, half not, some zeroes. */
+static inline void world_write_contents(const char *name, uint64_t bytes, uint64_t seed)
+{
+	struct fake_file *file = fake_file_create(bytes);
+
+	for (uint64_t at = 0; at < bytes; at += 4096) {
+		unsigned kind = (unsigned)(fake_file_random(&seed) % 4);
+
+		for (uint64_t i = at; kind && i + 8 <= bytes && i < at + 4096; i += 8) {
+			uint64_t value = kind == 1 ? fake_file_random(&seed) : at * kind;
+
+			memcpy(file->bytes + i, &value, 8);
+		}
+	}
+	world_save(file, name);
+	fake_file_free(file);
+}
+
+static inline void world_make_image(const struct world_kind *kind)
+{
+	unsigned long long size = kind->size_bytes;
+
+	world_require(!world_run("rm -f a.qcow2 back.raw contents.raw initial.raw"));
+	if (kind->backing_bytes)
+		world_write_contents("back.raw", kind->backing_bytes, 7);
+	if (kind->filled) {
+		world_write_contents("contents.raw", size, 8);
+		world_require(!world_run("qemu-img convert %s -O qcow2 -o %s contents.raw a.qcow2",
+			kind->compressed ? "-c" : "", kind->options));
+	} else {
+		world_require(!world_run("qemu-img create -f qcow2 -o %s %s a.qcow2 %llu",
+			kind->options, kind->backing_bytes ? "-b back.raw -F raw" : "", size));
+	}
+	if (kind->snapshot)
+		world_require(!world_run("qemu-img snapshot -c before a.qcow2"));
+	world_require(!world_run("qemu-img convert -O raw a.qcow2 initial.raw"));
+}
+
+static inline struct world *world_make(const struct world_kind *kind, uint64_t seed)
+{
+	struct fake_file *initial = world_load("initial.raw"), *backing = NULL;
+	struct world *w;
+
+	world_require(initial);
+	if (kind->backing_bytes)
+		backing = world_load("back.raw");
+	w = world_create(world_load("a.qcow2"), backing, initial->bytes, kind->cache_bytes, seed);
+	if (kind->max_sectors)
+		w->max_sectors = kind->max_sectors;
+	fake_file_free(initial);
+	return w;
+}
+
+/* What a sector may hold after a power cut at that tick, or when the image is opened anew without
+ * having been closed well: what it had when the last flush before that began, or anything newer. */
+static inline bool world_allowed(
+	const struct world *w, uint64_t number, const uint8_t *data, uint64_t time)
+{
+	const struct world_sector *sector = &w->sector[number];
+	uint64_t flushed = 0;
+	size_t first = 0;
+
+	for (size_t i = 0; i < w->flush_count; i++) {
+		if (w->flushes[i].done <= time)
+			flushed = max_u64(flushed, w->flushes[i].submitted);
+	}
+	for (size_t i = 0; i < sector->count; i++) {
+		if (sector->versions[i].done && sector->versions[i].done <= flushed)
+			first = i + 1;
+	}
+	if (world_matches(w, data, number,
+		    first ? sector->versions[first - 1].contents : (uint64_t)WORLD_INITIAL))
+		return true;
+	for (size_t i = first; i < sector->count; i++) {
+		if (sector->versions[i].submitted <= time &&
+			world_matches(w, data, number, sector->versions[i].contents))
+			return true;
+	}
+	return false;
+}
+
+/* The whole disk of another image; the caller's to free. */
+struct world_reader {
+	struct block_request request;
+	bool done;
+};
+
+static inline void world_read_done(struct block_request *request)
+{
+	container_of(request, struct world_reader, request)->done = true;
+}
+
+static inline uint8_t *world_read_all(
+	struct image *image, struct fake_file *file, struct fake_file *backing_file)
+{
+	uint8_t *data = malloc(image->size_bytes ? image->size_bytes : 1);
+	struct iovec iov = { data, image->size_bytes };
+	struct world_reader reader = { .done = false };
+
+	reader.request = (struct block_request){ .operation = BLOCK_READ,
+		.length_bytes = image->size_bytes,
+		.iov = &iov,
+		.iov_count = 1,
+		.done = world_read_done,
+		.scratch = malloc(image->scratch_bytes) };
+	world_require(data && reader.request.scratch);
+	image->ops->submit(image, &reader.request);
+	while (file->pending_count || (backing_file && backing_file->pending_count))
+		fake_file_run(file->pending_count ? file : backing_file);
+	world_require(reader.done && !reader.request.result);
+	free(reader.request.scratch);
+	return data;
+}
+
 #endif

@@ -4,16 +4,7 @@
 
 #include "qcow2_world.h"
 
-struct image_kind {
-	const char *name, *options; /* of qemu-img create or convert -o */
-	uint64_t size_bytes;
-	bool filled, compressed, snapshot;
-	uint64_t backing_bytes; /* 0: none */
-	uint64_t cache_bytes;
-	unsigned max_sectors;
-};
-
-static const struct image_kind kinds[] = {
+static const struct world_kind kinds[] = {
 	{ "v3", "compat=1.1", MIB(8), false, false, false, 0, 0, 0 },
 	{ "v2", "compat=0.10", MIB(8), false, false, false, 0, 0, 0 },
 	{ "v3 filled", "compat=1.1", MIB(4), true, false, false, 0, 0, 0 },
@@ -51,61 +42,8 @@ static const struct image_kind kinds[] = {
 	{ "odd size", "cluster_size=64k", MIB(3) + 512 * 37, false, false, false, 0, 0, 0 },
 };
 
-/* Half of it compressible, half not, some zeroes. */
-static void write_contents(const char *name, uint64_t bytes, uint64_t seed)
-{
-	struct fake_file *file = fake_file_create(bytes);
-
-	for (uint64_t at = 0; at < bytes; at += 4096) {
-		unsigned kind = (unsigned)(fake_file_random(&seed) % 4);
-
-		for (uint64_t i = at; kind && i + 8 <= bytes && i < at + 4096; i += 8) {
-			uint64_t value = kind == 1 ? fake_file_random(&seed) : at * kind;
-
-			memcpy(file->bytes + i, &value, 8);
-		}
-	}
-	world_save(file, name);
-	fake_file_free(file);
-}
-
-static void make_image(const struct image_kind *kind)
-{
-	unsigned long long size = kind->size_bytes;
-
-	world_require(!world_run("rm -f a.qcow2 back.raw contents.raw initial.raw"));
-	if (kind->backing_bytes)
-		write_contents("back.raw", kind->backing_bytes, 7);
-	if (kind->filled) {
-		write_contents("contents.raw", size, 8);
-		world_require(!world_run("qemu-img convert %s -O qcow2 -o %s contents.raw a.qcow2",
-			kind->compressed ? "-c" : "", kind->options));
-	} else {
-		world_require(!world_run("qemu-img create -f qcow2 -o %s %s a.qcow2 %llu",
-			kind->options, kind->backing_bytes ? "-b back.raw -F raw" : "", size));
-	}
-	if (kind->snapshot)
-		world_require(!world_run("qemu-img snapshot -c before a.qcow2"));
-	world_require(!world_run("qemu-img convert -O raw a.qcow2 initial.raw"));
-}
-
-static struct world *make_world(const struct image_kind *kind, uint64_t seed)
-{
-	struct fake_file *initial = world_load("initial.raw"), *backing = NULL;
-	struct world *w;
-
-	world_require(initial);
-	if (kind->backing_bytes)
-		backing = world_load("back.raw");
-	w = world_create(world_load("a.qcow2"), backing, initial->bytes, kind->cache_bytes, seed);
-	if (kind->max_sectors)
-		w->max_sectors = kind->max_sectors;
-	fake_file_free(initial);
-	return w;
-}
-
 /* qemu-img finds nothing wrong and reads what the model says. */
-static void judge(struct world *w, const struct image_kind *kind)
+static void judge(struct world *w, const struct world_kind *kind)
 {
 	struct fake_file *raw;
 
@@ -129,9 +67,9 @@ static void judge(struct world *w, const struct image_kind *kind)
 				 "a.qcow2 after.raw && cmp after.raw initial.raw"));
 }
 
-static void run_kind(const struct image_kind *kind, uint64_t seed)
+static void run_kind(const struct world_kind *kind, uint64_t seed)
 {
-	struct world *w = make_world(kind, seed);
+	struct world *w = world_make(kind, seed);
 
 	world_verify(w);
 	for (unsigned round = 0; round < 3; round++) {
@@ -157,13 +95,13 @@ static void qcow2_random_requests_are_what_qemu_img_reads(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < array_size(kinds); i++) {
-		make_image(&kinds[i]);
+		world_make_image(&kinds[i]);
 		for (unsigned round = 0; round < rounds(); round++) {
 			if (rounds() > 1 || getenv("VMGUI_TEST_VERBOSE"))
 				fprintf(stderr, "%s, %u\n", kinds[i].name, round);
 			run_kind(&kinds[i], round * 100 + i);
 			if (round + 1 < rounds())
-				make_image(&kinds[i]);
+				world_make_image(&kinds[i]);
 		}
 	}
 }

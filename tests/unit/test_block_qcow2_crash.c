@@ -1,0 +1,155 @@
+/* qcow2 and power cuts: from recorded writes and syncs, the states that a cut could have left. In
+ * each of them the image opens, has leaks at worst, and every write that a flush covered is there.
+ *
+ * VMGUI_TEST_ROUNDS (default 1) is how many times 10,000 states are tried. */
+#include "cmocka_all.h"
+
+#include "qcow2_world.h"
+
+#define STATES_PER_ROUND 10000u
+#define STATES_PER_RUN   25u
+#define REQUESTS         160u
+
+static const struct world_kind kinds[] = {
+	{ "v3", "cluster_size=4k", KIB(512), false, false, false, 0, 0, 128 },
+	{ "v2", "compat=0.10,cluster_size=4k", KIB(512), false, false, false, 0, 0, 128 },
+	{ "512-byte clusters, a growing refcount table", "cluster_size=512,refcount_bits=64",
+		KIB(384), false, false, false, 0, 0, 64 },
+	{ "512-byte clusters, a small cache", "cluster_size=512", KIB(256), true, false, false, 0,
+		8192, 64 },
+	{ "64 KiB clusters", "cluster_size=64k", KIB(512), false, false, false, 0, 0, 0 },
+	{ "snapshot", "cluster_size=1k", KIB(256), true, false, true, 0, 0, 64 },
+	{ "snapshot, v2", "compat=0.10,cluster_size=4k", KIB(256), true, false, true, 0, 0, 64 },
+	{ "compressed", "cluster_size=4k", KIB(256), true, true, false, 0, 0, 64 },
+	{ "backing", "cluster_size=4k", KIB(256), false, false, false, KIB(200) + 512, 0, 64 },
+	{ "refcounts of 1 bit", "refcount_bits=1,cluster_size=2k", KIB(256), true, false, false, 0,
+		0, 64 },
+};
+
+static unsigned states, judged;
+
+static void judge_with_qemu_img(const struct world *w, struct fake_file *crashed, bool snapshot)
+{
+	int status;
+
+	(void)w;
+	world_save(crashed, "crashed.qcow2");
+	/* 3: leaks */
+	status = world_run("qemu-img check crashed.qcow2");
+	if (status && status != 3) {
+		world_show_log();
+		fail();
+	}
+	if (snapshot)
+		world_require(!world_run("qemu-img snapshot -a before crashed.qcow2 && qemu-img "
+					 "convert -O raw crashed.qcow2 after.raw && cmp after.raw "
+					 "initial.raw"));
+	judged++;
+}
+
+/* The image goes on being used after the cut. */
+static void use_crashed(
+	struct world *w, struct fake_file *crashed, const uint8_t *contents, uint64_t seed)
+{
+	struct fake_file *backing = NULL;
+	struct world *next;
+
+	if (w->backing_file)
+		backing = fake_file_from(w->backing_file->bytes, w->backing_file->size_bytes);
+	fake_file_reopen(crashed);
+	next = world_create(crashed, backing, contents, w->cache_bytes, seed);
+	next->max_sectors = w->max_sectors;
+	for (unsigned i = 0; i < REQUESTS; i++)
+		world_step(next);
+	world_drain(next);
+	world_verify(next);
+	world_require(!next->failed);
+	world_reopen(next);
+	world_verify(next);
+	world_check(next->file, true);
+	world_destroy(next);
+}
+
+static void try_state(struct world *w, uint64_t time, uint64_t seed, bool snapshot)
+{
+	struct fake_file *crashed = fake_file_crash(w->file, time, seed), *backing = NULL;
+	struct image *image;
+	uint8_t *data;
+
+	states++;
+	world_check(crashed, true);
+	if (w->backing_file)
+		backing = fake_file_from(w->backing_file->bytes, w->backing_file->size_bytes);
+	image = world_open_image(crashed, backing, 0);
+	world_require(image);
+	data = world_read_all(image, crashed, backing);
+	for (uint64_t i = 0; i < w->sectors; i++)
+		world_require(world_allowed(w, i, data + i * WORLD_SECTOR, time));
+	image->ops->destroy(image);
+	fake_file_free(backing);
+	if (states % 400 == 0)
+		judge_with_qemu_img(w, crashed, snapshot);
+	if (states % 20 == 0)
+		use_crashed(w, crashed, data, seed);
+	else
+		fake_file_free(crashed);
+	free(data);
+}
+
+static void try_run(const struct world_kind *kind, uint64_t seed)
+{
+	struct world *w = world_make(kind, seed);
+
+	w->history = true;
+	for (unsigned i = 0; i < REQUESTS; i++) {
+		world_step(w);
+		if (world_random(w, 12) == 0)
+			world_submit(w, BLOCK_FLUSH, 0, 0);
+	}
+	/* Cuts while requests are in flight, too. */
+	if (world_random(w, 2))
+		world_drain(w);
+	for (unsigned i = 0; i < STATES_PER_RUN; i++)
+		try_state(w, world_random(w, w->file->now + 1), seed * 1000 + i, kind->snapshot);
+	world_drain(w);
+	world_require(!w->failed);
+	if (world_random(w, 2))
+		world_require(!w->image->ops->settle(w->image));
+	try_state(w, w->file->now, seed, kind->snapshot);
+	world_destroy(w);
+}
+
+static void qcow2_power_cut_loses_nothing_flushed(void **state)
+{
+	const char *text = getenv("VMGUI_TEST_ROUNDS");
+	unsigned rounds = text ? (unsigned)atoi(text) : 1, run = 0;
+
+	(void)state;
+	for (size_t i = 0; i < array_size(kinds); i++) {
+		world_make_image(&kinds[i]);
+		while (states < rounds * STATES_PER_ROUND * (i + 1) / array_size(kinds))
+			try_run(&kinds[i], ++run);
+	}
+	printf("%u crash states, %u judged by qemu-img\n", states, judged);
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	world_folder_remove();
+	return 0;
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(qcow2_power_cut_loses_nothing_flushed),
+	};
+
+	if (!world_has_qemu_img()) {
+		printf("skipped: qemu-img is not installed\n");
+		world_folder_remove();
+		return 77;
+	}
+	return cmocka_run_group_tests_name("block_qcow2_crash", tests, NULL, teardown);
+}
