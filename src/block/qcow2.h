@@ -378,7 +378,7 @@ struct qcow2_op {
 	size_t iov_used; /* of its first */
 	unsigned busy;
 	int result;
-	bool running, waiting;
+	bool running, waiting, woken;
 	bool zeroes; /* the write's data are zeroes */
 	struct qcow2_piece pieces[QCOW2_PIECES];
 };

@@ -256,7 +256,8 @@ static void end(struct qcow2_commit *commit)
 	if (!flushes.first)
 		flushes.last = &flushes.first;
 	qcow2_op_wake(&flushes, result);
-	qcow2_reclaim(q, true);
+	if (!result)
+		qcow2_reclaim(q, true);
 	qcow2_op_wake(&q->room_waiters, result);
 	if (q->flushes.first)
 		qcow2_commit(q);

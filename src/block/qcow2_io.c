@@ -78,8 +78,9 @@ static void run(struct qcow2_op *op)
 
 		if (r < 0)
 			op->result = (int)r;
-		if (r <= 0)
+		if (r <= 0 && !op->woken)
 			break;
+		op->woken = false;
 	}
 	op->running = false;
 	if (!op->busy && !op->waiting && (!op->left || op->result))
@@ -96,7 +97,10 @@ void qcow2_op_wake(struct qcow2_op_list *list, int error)
 		op->waiting = false;
 		if (!op->result)
 			op->result = error;
-		run(op);
+		if (op->running) /* by the very step that made it wait */
+			op->woken = true;
+		else
+			run(op);
 	}
 }
 
@@ -159,7 +163,7 @@ void qcow2_piece_end(struct qcow2_piece *piece, int result)
 {
 	struct qcow2_op *op = piece->op;
 	struct qcow2 *q = op->q;
-	bool was_oldest = q->oldest_piece == piece, had_bounce = piece->bounce_bytes;
+	bool had_bounce = piece->bounce_bytes;
 
 	if (piece->older)
 		piece->older->younger = piece->younger;
@@ -180,7 +184,7 @@ void qcow2_piece_end(struct qcow2_piece *piece, int result)
 		run(op);
 	if (had_bounce)
 		qcow2_op_wake(&q->bounce_waiters, 0);
-	if (was_oldest && q->old_frees) {
+	if (q->old_frees) { /* it may have been the last in the way */
 		qcow2_reclaim(q, true);
 		qcow2_op_wake(&q->room_waiters, 0);
 	}

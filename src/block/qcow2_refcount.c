@@ -453,8 +453,8 @@ void qcow2_reclaim(struct qcow2 *q, bool may_punch)
 			return;
 		while (frees->next < frees->count) {
 			if (!qcow2_cache_has_room(q)) {
-				/* The next commit's end goes on here. */
-				if (may_punch)
+				/* The next commit's end goes on here, or a piece's. */
+				if (may_punch && q->cache.dirty)
 					qcow2_commit(q);
 				return;
 			}
