@@ -340,10 +340,13 @@ int qcow2_allocate(struct qcow2 *q, uint64_t want, uint64_t *first, uint64_t *go
 			return q->open_frees.count || q->old_frees || q->punches ? -EAGAIN
 										 : -ENOSPC;
 		number = cluster >> q->refblock_bits;
-		r = 0;
-		if (number >= q->reftable_entries)
+		if (number >= q->reftable_entries) {
 			r = reftable_grow(q, number + 1);
-		else if (!qcow2_entry(&q->reftable, number))
+			if (r)
+				return r;
+		}
+		r = 0;
+		if (!qcow2_entry(&q->reftable, number))
 			r = refblock_create(q, number, cluster);
 		if (!r)
 			r = refblock_get(q, number, &block);
