@@ -5,9 +5,12 @@
 #include "run.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/resource.h>
+#include <sys/select.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <time.h>
@@ -33,6 +36,8 @@
 
 #define DISPLAY_STOP_SECONDS 3u
 
+#define LOW_DESCRIPTORS 512u
+
 static const struct board_video default_video = { .width = 1024, .height = 768, .depth = 32 };
 
 struct run {
@@ -49,6 +54,8 @@ struct run {
 	struct display_backend *displays[MAX_DISPLAYS];
 	unsigned display_count;
 	int name_fd; /* holds the guest's name; -1: the default name needs none */
+	int held[LOW_DESCRIPTORS];
+	unsigned held_count;
 	bool shows, has_console;
 	bool no_screenshot; /* it was found impossible, and that was said */
 };
@@ -352,16 +359,37 @@ static bool tear_down(struct run *run)
 	return true;
 }
 
-/* Each queue and each vector of a virtio device is a descriptor; the usual 1024 are for programs
- * that use select(2), which we do not. */
-static void raise_descriptor_limit(void)
+/* Each queue and each vector of a virtio device is a descriptor, and the usual limit of 1024 is for
+ * programs that use select(2), which we do not; but libraries of the displays do. So the lowest ones
+ * are taken while disks and devices get theirs, and free again for the displays and their clients.
+ */
+static void hold_low_descriptors(struct run *run)
 {
 	struct rlimit limit;
 
-	if (!getrlimit(RLIMIT_NOFILE, &limit) && limit.rlim_cur < limit.rlim_max) {
+	if (getrlimit(RLIMIT_NOFILE, &limit))
+		return;
+	if (limit.rlim_cur < limit.rlim_max) {
 		limit.rlim_cur = limit.rlim_max;
 		(void)setrlimit(RLIMIT_NOFILE, &limit);
 	}
+	/* Where there are not more of them anyway, the devices need them all. */
+	if (limit.rlim_max < 2 * (rlim_t)FD_SETSIZE)
+		return;
+	while (run->held_count < LOW_DESCRIPTORS) {
+		int fd = run->held_count ? fcntl(run->held[0], F_DUPFD_CLOEXEC, 0)
+					 : eventfd(0, EFD_CLOEXEC);
+
+		if (fd < 0)
+			return;
+		run->held[run->held_count++] = fd;
+	}
+}
+
+static void release_low_descriptors(struct run *run)
+{
+	while (run->held_count)
+		close(run->held[--run->held_count]);
 }
 
 int run_guest(const struct config *config)
@@ -383,7 +411,7 @@ int run_guest(const struct config *config)
 	run.shows = config->sdl || config->vnc.given || !(config->headless || config->nodefaults);
 	run.has_console = !run.shows || isatty(STDIN_FILENO);
 	machine_block_signals();
-	raise_descriptor_limit();
+	hold_low_descriptors(&run);
 
 	ret = privileges_check(config->user, config->chroot, &err);
 	if (ret) {
@@ -427,6 +455,7 @@ int run_guest(const struct config *config)
 			status = EXIT_STATUS_USAGE;
 		goto close_disks;
 	}
+	release_low_descriptors(&run);
 	ret = create_display_path(&run, &err);
 	if (!ret)
 		ret = create_console(&run, &err);
@@ -468,6 +497,7 @@ close_image:
 report:
 	if (err.text[0])
 		log_error("run", "%s", err.text);
+	release_low_descriptors(&run);
 	if (run.name_fd >= 0)
 		close(run.name_fd);
 	return status;

@@ -160,6 +160,17 @@ class Content(DiskTest):
         writer = self.writer(*disks)
         writer.expect(r"flushed \d+")
 
+    def test_many_disks_leave_descriptors_for_vnc_clients(self):
+        # More than select() knows, which libvncserver uses.
+        disks = [image(self.folder, f"{number}.raw", MIB) for number in range(100)]
+        arguments = [word for disk in disks for word in ("-d", disk)]
+        writer = self.guest(
+            "-m", "64M", "-c", "8", "-k", os.environ["BARE_WRITER"], "-p", "seed=1 first=1", *arguments,
+            command=(), vnc=True,
+        )  # fmt: skip
+        writer.expect(r"flushed \d+")
+        writer.client().refresh()
+
     def test_a_normal_end_writes_all_there_was(self):
         path = make(self.path("disk.qcow2"))
         writer = self.writer(path)
