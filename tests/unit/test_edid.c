@@ -92,7 +92,7 @@ static void edid_extension_offers_wide_modes_that_fit(void **state)
 		uint32_t v =
 			timing[5] + (timing[7] >> 4) * 256u + timing[6] + (timing[7] & 15) * 256u;
 
-		assert_in_range((timing[0] | timing[1] << 8) * 10000u / (h * v), 59, 60);
+		assert_in_range((timing[0] | timing[1] * 256u) * 10000u / (h * v), 59, 60);
 	}
 	assert_int_equal(count, 6);
 	build(edid, 1024, 768); /* 4 Mi pixels: neither 3840x2160 nor 3440x1440 */
