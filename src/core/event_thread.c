@@ -34,8 +34,9 @@ struct event_thread {
 	int batch_count;
 };
 
-/* Whose callbacks run in this thread: a post from there needs no wake-up. */
-static _Thread_local const struct event_thread *current;
+/* Whose callbacks run in this thread: a post from there needs no wake-up. Always the program's,
+ * never a module's: found without the dynamic linker's help. */
+static _Thread_local const struct event_thread *current __attribute__((tls_model("initial-exec")));
 
 void event_thread_clear(int eventfd)
 {
