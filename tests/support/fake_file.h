@@ -248,7 +248,7 @@ static inline void fake_file_run_one(struct fake_file *file, size_t index)
 	if (has_data)
 		data = fake_file_gather(io, true);
 	io->result = fake_file_execute(
-		file, io->operation, pending.submitted, io->offset_bytes, io->length_bytes, data);
+		file, (int)io->operation, pending.submitted, io->offset_bytes, io->length_bytes, data);
 	if (io->operation == FILE_READ && !io->result) {
 		uint64_t at = 0;
 

@@ -294,6 +294,47 @@ static void qcow2_freed_cluster_with_io_on_it_is_not_reused(void **state)
 	free(late.scratch);
 }
 
+/* A cluster that is kept for zeroes is being written when it is discarded: not freed and used. */
+static void qcow2_discard_waits_for_a_write_to_a_kept_cluster(void **state)
+{
+	struct world *w = plain_world();
+	uint8_t buffer[4096];
+	struct iovec iov = { buffer, sizeof(buffer) };
+	struct block_request late = { .operation = BLOCK_WRITE,
+		.length_bytes = sizeof(buffer),
+		.iov = &iov,
+		.iov_count = 1,
+		.done = ignore_done,
+		.scratch = malloc(w->image->scratch_bytes) };
+	struct block_request zero = { .operation = BLOCK_WRITE_ZEROES,
+		.length_bytes = sizeof(buffer),
+		.done = ignore_done,
+		.scratch = malloc(w->image->scratch_bytes) };
+
+	(void)state;
+	write_now(w, 0, 8);
+	w->image->ops->submit(w->image, &zero);
+	fake_file_run(w->file);
+	memset(buffer, 0xcc, sizeof(buffer));
+	w->image->ops->submit(w->image, &late);
+	assert_int_equal(w->file->pending_count, 1);
+	assert_true(world_submit(w, BLOCK_DISCARD, 0, 8));
+	assert_int_equal(w->in_flight, 1);
+	for (unsigned i = 0; i < 4; i++) {
+		assert_true(world_submit(w, BLOCK_FLUSH, 0, 0));
+		finish_first_pending_last(w->file);
+		assert_true(world_submit(w, BLOCK_WRITE, 64 + i * 8, 8));
+		finish_first_pending_last(w->file);
+	}
+	world_drain(w);
+	world_verify(w);
+	assert_int_equal(w->image->ops->settle(w->image), 0);
+	world_check(w->file, false);
+	world_destroy(w);
+	free(late.scratch);
+	free(zero.scratch);
+}
+
 static unsigned count_io(const struct world *w)
 {
 	return w->file->operations[FILE_READ] + w->file->operations[FILE_WRITE];
@@ -396,6 +437,7 @@ int main(void)
 		cmocka_unit_test(qcow2_failed_sync_stays_failed),
 		cmocka_unit_test(qcow2_full_device_gives_enospc_until_something_is_discarded),
 		cmocka_unit_test(qcow2_freed_cluster_with_io_on_it_is_not_reused),
+		cmocka_unit_test(qcow2_discard_waits_for_a_write_to_a_kept_cluster),
 		cmocka_unit_test(qcow2_io_is_merged_and_small),
 		cmocka_unit_test(qcow2_compressed_cluster_is_unpacked_once_for_small_reads),
 		cmocka_unit_test(qcow2_flushes_are_grouped),
