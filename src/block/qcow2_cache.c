@@ -155,6 +155,21 @@ static void hash_remove(struct qcow2 *q, struct qcow2_block *block)
 	*link = block->hash_next;
 }
 
+static struct qcow2_block *oldest_take(struct qcow2 *q)
+{
+	struct qcow2_cache *cache = &q->cache;
+	struct qcow2_block *block = cache->oldest;
+
+	cache->oldest = block->newer;
+	if (cache->oldest)
+		cache->oldest->older = NULL;
+	else
+		cache->newest = NULL;
+	hash_remove(q, block);
+	cache->blocks--;
+	return block;
+}
+
 /* Memory for one more block: that of the one that was longest not used, when there are enough. */
 static struct qcow2_block *block_take(struct qcow2 *q)
 {
@@ -163,13 +178,11 @@ static struct qcow2_block *block_take(struct qcow2 *q)
 	uint8_t *data;
 	void *memory;
 
-	while (cache->blocks >= cache->max_blocks && cache->oldest) {
-		block_destroy(block);
-		block = cache->oldest;
-		list_remove(cache, block);
-		hash_remove(q, block);
-		cache->blocks--;
-	}
+	/* One of them serves again; there are more when some could not be given up before. */
+	while (cache->blocks > cache->max_blocks && cache->oldest)
+		block_destroy(oldest_take(q));
+	if (cache->blocks == cache->max_blocks && cache->oldest)
+		block = oldest_take(q);
 	if (!block) {
 		block = malloc(sizeof(*block));
 		/* Direct I/O likes it aligned. */
