@@ -46,11 +46,11 @@ struct control_message {
 	uint16_t event, value;
 };
 
-/* Rows first, unlike in the configuration space and unlike in VIRTIO 1.2, 5.3.6.2: drivers have it
- * this way (Linux but for 6.15 to 6.17, OpenBSD). Without multiport there is no doubt: the
- * configuration space is used. */
+/* As the specification has it (5.3.6.2) and as Linux reads it since 2025, Debian's 6.1 too; older
+ * kernels take the one for the other. Without multiport there is no doubt: the configuration space
+ * is used. */
 struct control_size {
-	uint16_t rows, cols;
+	uint16_t cols, rows;
 };
 
 /* Messages that a port's pending bits stand for, in this order; PORT_OPEN follows. */
@@ -99,7 +99,7 @@ static size_t take_message(struct console_port *port, uint8_t *bytes)
 		port->pending &= ~(unsigned)PENDING_RESIZE;
 		message.event = EVENT_RESIZE;
 		pthread_mutex_lock(&console->vdev.device.lock);
-		size = (struct control_size){ .rows = console->rows, .cols = console->cols };
+		size = (struct control_size){ .cols = console->cols, .rows = console->rows };
 		pthread_mutex_unlock(&console->vdev.device.lock);
 		extra = sizeof(size);
 		memcpy(bytes + sizeof(message), &size, extra);

@@ -615,11 +615,11 @@ static void virtio_console_size_is_a_message_with_multiport(void **state)
 	hear(f, 1, PORT_ADD, 1, NULL);
 	say(f, 0, PORT_READY, 1);
 	hear(f, 0, CONSOLE_PORT, 1, NULL);
-	hear(f, 0, RESIZE, 1, "AABB");
+	hear(f, 0, RESIZE, 1, "BBAA");
 	hear(f, 0, PORT_OPEN, 1, NULL);
 	f->end->resized(f->end->opaque, 0x4444, 0x4343);
 	f->end->resized(f->end->opaque, 0x4646, 0x4545);
-	hear(f, 0, RESIZE, 1, "EEFF"); /* the last one counts */
+	hear(f, 0, RESIZE, 1, "FFEE"); /* the last one counts */
 	hear_nothing(f);
 }
 
