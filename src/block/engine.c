@@ -218,10 +218,11 @@ static uint64_t now_ns(void)
  * preadv2 here gained nothing over the ring, which does them within the same io_uring_enter.)
  *
  * A copy may have to wait (too much is dirty, the journal is being committed), and everything else
- * of this disk with it. When that happens writes go the long way for a while. */
+ * of this disk with it. When that happens writes go the long way for a while; a millisecond or two
+ * is what a busy machine takes for nothing. */
 bool engine_write_inline(struct engine *engine, struct file_call *call)
 {
-	const uint64_t limit_bytes = KIB(128), slow_ns = 1000 * 1000, pause_ns = 50 * slow_ns;
+	const uint64_t limit_bytes = KIB(128), slow_ns = 4000 * 1000, pause_ns = 10 * slow_ns;
 	uint64_t together = call->offset_bytes, sum = 0, start, end;
 
 	if (call->kind != FILE_CALL_WRITE || call->direct || call->blocking)
