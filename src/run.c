@@ -360,8 +360,9 @@ static bool tear_down(struct run *run)
 }
 
 /* Each queue and each vector of a virtio device is a descriptor, and the usual limit of 1024 is for
- * programs that use select(2), which we do not; but libraries of the displays do. So the lowest ones
- * are taken while disks and devices get theirs, and free again for the displays and their clients.
+ * programs that use select(2), which we do not; but libraries of the displays do. So the lowest
+ * ones are taken while disks and devices get theirs, and free again for the displays and their
+ * clients.
  */
 static void hold_low_descriptors(struct run *run)
 {
