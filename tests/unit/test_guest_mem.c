@@ -1,5 +1,6 @@
 /* core/guest_mem: nothing outside RAM is ever touched. */
 #include <errno.h>
+#include <pthread.h>
 #include <string.h>
 
 #include "cmocka_all.h"
@@ -94,6 +95,32 @@ static void guest_mem_odd_sizes_are_refused(void **state)
 	assert_int_equal(guest_mem_init(&mem, UINT64_MAX & ~UINT64_C(4095), &err), -EINVAL);
 }
 
+static void *write_byte(void *page)
+{
+	volatile uint8_t *byte = page;
+
+	*byte = 1;
+	return NULL;
+}
+
+/* Two devices that were given the same buffer. Of use with ThreadSanitizer only, which fails the
+ * program. */
+static void guest_mem_races_in_it_are_the_guests(void **state)
+{
+	struct guest_mem mem;
+	pthread_t threads[2];
+
+	(void)state;
+	assert_int_equal(guest_mem_init(&mem, MIB(8), NULL), 0);
+	for (unsigned i = 0; i < 2; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, write_byte,
+					 mem.regions[0].start_hva + MIB(1)),
+			0);
+	for (unsigned i = 0; i < 2; i++)
+		pthread_join(threads[i], NULL);
+	guest_mem_fini(&mem);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -102,6 +129,7 @@ int main(void)
 		cmocka_unit_test(guest_mem_access_outside_fails_and_touches_nothing),
 		cmocka_unit_test(guest_mem_write_is_read_back_and_cleared),
 		cmocka_unit_test(guest_mem_odd_sizes_are_refused),
+		cmocka_unit_test(guest_mem_races_in_it_are_the_guests),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
