@@ -211,8 +211,9 @@ void qcow2_release(struct qcow2 *q, uint64_t first, uint64_t count)
 
 static bool usable(const struct qcow2 *q, uint64_t cluster)
 {
-	/* The second can be only where a refcount is wrong. */
-	return !qcow2_is_metadata(q, cluster) && !qcow2_being_written(q, cluster);
+	/* I/O on a free cluster there is only where a refcount is wrong. */
+	return cluster >= q->end_cluster ||
+	       (!qcow2_is_metadata(q, cluster) && !qcow2_being_written(q, cluster));
 }
 
 /* A block for a range that has none, inside it (all of it is free), at *cluster or after. */

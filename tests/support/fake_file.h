@@ -247,8 +247,8 @@ static inline void fake_file_run_one(struct fake_file *file, size_t index)
 		(--file->pending_count - index) * sizeof(*file->pending));
 	if (has_data)
 		data = fake_file_gather(io, true);
-	io->result = fake_file_execute(
-		file, (int)io->operation, pending.submitted, io->offset_bytes, io->length_bytes, data);
+	io->result = fake_file_execute(file, (int)io->operation, pending.submitted,
+		io->offset_bytes, io->length_bytes, data);
 	if (io->operation == FILE_READ && !io->result) {
 		uint64_t at = 0;
 
