@@ -104,26 +104,29 @@ class Guest:
         self.position = 0
         self.arrived = threading.Condition()
         self.clients = []
-        line = [VMGUI, *command, *arguments]
-        self.port = None
-        if vnc:
-            display = free_display()
-            self.port = 5900 + display
-            line.append(f"--vnc=127.0.0.1:{display}")
-        else:
-            line.append("--headless")
+        display = free_display() if vnc else None
+        self.port = 5900 + display if vnc else None
+        line = self.command_line(command, arguments, display)
         self.errors = open(os.path.join(self.folder.name, "stderr"), "w+b")
         self.console, terminal = pty.openpty()
         tty.setraw(terminal)
         self.started = time.monotonic()
         # A session of its own, so that the terminal's signals are nobody else's.
         self.process = subprocess.Popen(
-            line, stdin=terminal, stdout=terminal, stderr=self.errors, env=environment(self.folder.name),
+            line, stdin=terminal, stdout=terminal, stderr=self.errors, env=self.environment(),
             cwd=self.folder.name, start_new_session=True, preexec_fn=end_with_the_test,
         )  # fmt: skip
         os.close(terminal)
         self.reader = threading.Thread(target=self._read, daemon=True)
         self.reader.start()
+
+    def command_line(self, command, arguments, display):
+        """What is run; display: the VNC display, or None."""
+        return [VMGUI, *command, *arguments, "--headless" if display is None else f"--vnc=127.0.0.1:{display}"]
+
+    def environment(self):
+        """What it is run in."""
+        return environment(self.folder.name)
 
     def _read(self):
         rest = b""
