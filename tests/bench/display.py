@@ -153,6 +153,7 @@ def window_latency(card, eye, count):
         while eye.pixel(504, 308) != int(wanted, 16):
             if time.monotonic() - start > 10:
                 raise AssertionError(f"the window shows {eye.pixel(504, 308)}, not {wanted}")
+            time.sleep(0.0002)
         samples.append(time.monotonic() - start)
         card.expect("filled")
     return milliseconds(samples)
