@@ -44,7 +44,7 @@ static uint64_t some_address(void)
 static void reset(struct device *device)
 {
 	set_status(device, 0);
-	for (unsigned i = 0; i < 100000 && mmio_read(common(device, 20), 1); i++)
+	for (unsigned i = 0; i < 1000 && mmio_read(common(device, 20), 1); i++)
 		;
 	for (unsigned i = 0; i < MAX_QUEUES; i++)
 		device->queues[i].size = 0;
@@ -93,10 +93,16 @@ static void set_up(struct device *device)
 	unsigned number = (unsigned)(device - devices);
 	uint32_t offered[2];
 
-	/* Each move of a BAR takes KVM some milliseconds. */
+	/* Each move of a BAR takes KVM some milliseconds. Where it does not help, another device is
+	 * in the way. */
 	if (!config_is_sound[number]) {
 		restore_bars(device);
 		config_is_sound[number] = 1;
+	}
+	if (mmio_read(common(device, 20), 1) == 0xff) {
+		for (unsigned i = 0; i < device_count; i++)
+			restore_bars(&devices[i]);
+		restore_bars(device);
 	}
 	reset(device);
 	set_status(device, 1);
@@ -285,6 +291,9 @@ void bare_main(const uint8_t *boot_params)
 	if (!random_state)
 		random_state = ((uint64_t)high << 32 | low) | 1;
 	find_devices();
+	/* What vmgui's memory grows by from here on is its own. */
+	for (uint32_t address = ARENA_START; address < ARENA_START + ARENA_BYTES; address += 4096)
+		mmio_write(address, 8, address);
 	put("ready ");
 	put_number(random_state);
 	put(" ");
