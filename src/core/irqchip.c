@@ -4,6 +4,7 @@
 #include <linux/kvm.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "core/log.h"
 
@@ -139,10 +140,17 @@ static int msi_bind(void *opaque, unsigned gsi, int eventfd, const struct msi_me
 	struct irqchip *chip = opaque;
 	struct kvm_irqfd irqfd = { .fd = (uint32_t)eventfd, .gsi = gsi };
 	int ret = msi_update(opaque, gsi, message);
+	uint64_t count;
 
 	if (!ret)
 		ret = kvm_vm_ioctl(chip->kvm, KVM_IRQFD, &irqfd);
-	return ret < 0 ? ret : 0;
+	if (ret < 0)
+		return ret;
+	/* The kernel delivers what it finds there but leaves it in the eventfd, where the next bind
+	 * would find it again. What comes from now on it takes out by itself. */
+	if (read(eventfd, &count, sizeof(count)) < 0)
+		return 0; /* nothing was pending */
+	return 0;
 }
 
 static void msi_unbind(void *opaque, unsigned gsi, int eventfd)

@@ -205,6 +205,7 @@ static void kvm_message_reaches_the_local_apic(void **state)
 	struct kvm_lapic_state lapic;
 	const uint32_t enabled = 0x1ff;
 	const uint64_t one = 1;
+	uint64_t count;
 	int fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC), gsi;
 
 	assert_int_equal(irqchip_create(&f->kvm, 0, &chip, NULL), 0);
@@ -222,6 +223,8 @@ static void kvm_message_reaches_the_local_apic(void **state)
 	assert_false(interrupt_requested(f, VECTOR));
 	assert_int_equal(msi->bind(msi->opaque, (unsigned)gsi, fd, &message), 0);
 	assert_true(wait_for_interrupt(f, VECTOR));
+	/* Once: the next bind must not find it again. */
+	assert_int_equal(read(fd, &count, sizeof(count)), -1);
 	/* Another message on the same eventfd. */
 	message.data = VECTOR + 64;
 	assert_int_equal(msi->update(msi->opaque, (unsigned)gsi, &message), 0);
