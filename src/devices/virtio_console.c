@@ -343,11 +343,12 @@ void console_set_size(struct virtio_console *console, unsigned cols, unsigned ro
 	changed = console->cols != new_cols || console->rows != new_rows;
 	console->cols = new_cols;
 	console->rows = new_rows;
+	/* Under the lock: no driver reads new columns, old rows and the old generation. */
+	if (changed)
+		virtio_config_changed(&console->vdev);
 	pthread_mutex_unlock(&console->vdev.device.lock);
-	if (!changed)
-		return;
-	virtio_config_changed(&console->vdev);
-	event_thread_post(virtio_worker_thread(console->worker), &console->resize_call);
+	if (changed)
+		event_thread_post(virtio_worker_thread(console->worker), &console->resize_call);
 }
 
 /* ---- the transport's calls, with device.lock held ---- */

@@ -506,6 +506,31 @@ static void virtio_console_break_is_not_lost_when_input_is_full(void **state)
 	expect_input(f, 0, "h");
 }
 
+static struct virtio_device *watched;
+static unsigned unlocked_changes;
+
+static void see_lock(struct virtio_transport *transport)
+{
+	(void)transport;
+	if (!pthread_mutex_trylock(&watched->device.lock)) {
+		unlocked_changes++;
+		pthread_mutex_unlock(&watched->device.lock);
+	}
+}
+
+static void virtio_console_size_and_generation_change_at_once(void **state)
+{
+	struct fixture *f = *state;
+
+	create(f, true, 0);
+	bring_up(f);
+	watched = virtio_console_vdev(f->console);
+	unlocked_changes = 0;
+	f->driver.transport.config_interrupt = see_lock;
+	f->end->resized(f->end->opaque, 133, 51);
+	assert_int_equal(unlocked_changes, 0);
+}
+
 static void virtio_console_config_space_has_the_terminals_size(void **state)
 {
 	struct fixture *f = *state;
@@ -1401,6 +1426,7 @@ int main(void)
 		TEST(virtio_console_break_becomes_ctrl_o),
 		TEST(virtio_console_break_is_not_lost_when_input_is_full),
 		TEST(virtio_console_config_space_has_the_terminals_size),
+		TEST(virtio_console_size_and_generation_change_at_once),
 		TEST(virtio_console_emergency_write_needs_no_driver),
 		TEST(virtio_console_machine_reset_forgets_what_was_typed),
 		TEST(virtio_console_ports_are_introduced),
