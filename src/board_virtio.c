@@ -114,7 +114,14 @@ static int create_disk(struct board *board, const struct config_disk *config, un
 	if (ret)
 		return ret;
 	*disk = NULL;
-	return add(board, virtio_blk_vdev(device), CLASS_STORAGE_OTHER, err);
+	ret = add(board, virtio_blk_vdev(device), CLASS_STORAGE_OTHER, err);
+	if (ret == -ENOSPC) {
+		const struct error why = *err;
+
+		return error_set(
+			err, EINVAL, "--disk %s: %s (give fewer)", config->image.path, why.text);
+	}
+	return ret;
 }
 
 static int create_rng(struct board *board, struct error *err)

@@ -95,6 +95,13 @@ class Refused(DiskTest):
         self.writer(f"{over},backing=allow").expect(r"flushed \d+")
         self.assertEqual(before[0], read(base), "the backing file was written to")
 
+    def test_more_disks_than_the_bus_takes(self):
+        disks = [f"{image(self.folder, f'{number}.raw', MIB)},ro" for number in range(250)]
+        arguments = [word for disk in disks for word in ("-d", disk)]
+        result = guest.run("--headless", "-m", "64M", "-k", os.environ["BARE_WRITER"], *arguments, "--timeout", "5")
+        self.assertEqual(result[0], 2, result)
+        self.assertRegex(result[2], r"^vmgui: --disk .*: the PCI bus is full, it takes \d+ devices \(give fewer\)\n$")
+
     def test_truncated_images_at_every_length_of_the_header(self):
         whole = read(make(self.path("whole.qcow2")))
         path = self.path("cut.qcow2")
