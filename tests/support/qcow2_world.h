@@ -272,6 +272,7 @@ static inline void world_done(struct block_request *request)
 
 	world_require(slot->busy);
 	slot->busy = false;
+	w->file->now++;
 	w->in_flight--;
 	if (request->result) {
 		w->failed++;
@@ -353,7 +354,8 @@ static inline bool world_submit(
 	slot->contents = operation == BLOCK_WRITE          ? w->writes++
 			 : operation == BLOCK_WRITE_ZEROES ? WORLD_ZERO
 							   : WORLD_ANY;
-	slot->submitted = w->file->now;
+	/* A tick of its own: what is in memory only takes none. */
+	slot->submitted = ++w->file->now;
 	for (uint64_t i = first; i < first + count; i++) {
 		struct world_sector *sector = &w->sector[i];
 
@@ -425,8 +427,12 @@ static inline void world_drain(struct world *w)
 		world_require(++steps < 1000000);
 		fake_file_run_one(file, world_random(w, file->pending_count));
 	}
-	/* Nothing hangs. */
-	world_require(!w->in_flight);
+	/* Nothing hangs, and nothing has grown beyond what was allowed. */
+	const struct qcow2 *q = container_of(w->image, struct qcow2, image);
+
+	world_require(!w->in_flight && !q->bounce_bytes && !q->oldest_piece && !q->allocating);
+	world_require(!q->room_waiters.first && !q->bounce_waiters.first && !q->flushes.first);
+	world_require(q->cache.blocks <= q->cache.max_blocks + 8);
 }
 
 /* Reads the whole disk; each sector must be what the model says. */
@@ -557,6 +563,27 @@ static inline bool world_allowed(
 			return true;
 	}
 	return false;
+}
+
+static inline void world_explain(
+	const struct world *w, uint64_t number, const uint8_t *data, uint64_t time)
+{
+	const struct world_sector *sector = &w->sector[number];
+	uint64_t values[2];
+
+	memcpy(values, data, 16);
+	fprintf(stderr, "sector %llu at tick %llu has %llu, %llu\n", (unsigned long long)number,
+		(unsigned long long)time, (unsigned long long)values[0],
+		(unsigned long long)values[1]);
+	for (size_t i = 0; i < sector->count; i++)
+		fprintf(stderr, "  %llu: from %llu to %llu\n",
+			(unsigned long long)sector->versions[i].contents,
+			(unsigned long long)sector->versions[i].submitted,
+			(unsigned long long)sector->versions[i].done);
+	for (size_t i = 0; i < w->flush_count; i++)
+		fprintf(stderr, "  flush: from %llu to %llu\n",
+			(unsigned long long)w->flushes[i].submitted,
+			(unsigned long long)w->flushes[i].done);
 }
 
 /* The whole disk of another image; the caller's to free. */

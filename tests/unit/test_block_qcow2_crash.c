@@ -81,8 +81,12 @@ static void try_state(struct world *w, uint64_t time, uint64_t seed, bool snapsh
 	image = world_open_image(crashed, backing, 0);
 	world_require(image);
 	data = world_read_all(image, crashed, backing);
-	for (uint64_t i = 0; i < w->sectors; i++)
-		world_require(world_allowed(w, i, data + i * WORLD_SECTOR, time));
+	for (uint64_t i = 0; i < w->sectors; i++) {
+		if (world_allowed(w, i, data + i * WORLD_SECTOR, time))
+			continue;
+		world_explain(w, i, data + i * WORLD_SECTOR, time);
+		fail_msg("seed %llu", (unsigned long long)seed);
+	}
 	image->ops->destroy(image);
 	fake_file_free(backing);
 	if (states % 400 == 0)
