@@ -63,6 +63,7 @@ struct file_io {
 	void (*done)(struct file_io *io);
 	/* The implementation's. */
 	struct block_file *file;
+	struct file_io *next;
 	uint64_t finished_bytes;
 	unsigned retries;
 	struct file_call call;

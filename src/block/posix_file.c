@@ -6,8 +6,12 @@
  * ones make it themselves.
  *
  * Direct I/O needs offset, length and memory aligned. What is not goes through the page cache by a
- * second descriptor; the kernel keeps the two coherent, and neighbours in one block are safe from
- * each other there, which they would not be if we read, changed and wrote whole blocks. */
+ * second descriptor, where neighbours in one block are safe from each other, which they would not
+ * be if we read, changed and wrote whole blocks. The kernel keeps the two coherent as long as
+ * writes of the two kinds are not in flight together: a cached page that is changed while a direct
+ * write to another part of it is under way keeps the old contents of that part, and writes them
+ * back later (the kernel notices, too late, and fails the next sync). So one kind waits for the
+ * other, first come, first served. */
 #include "block/posix_internal.h"
 
 #include <errno.h>
@@ -260,17 +264,53 @@ static bool is_needed(struct posix_file *file, struct file_io *io)
 	return io->length_bytes && !io->result;
 }
 
+static bool takes_turns(const struct posix_file *file, const struct file_call *call)
+{
+	return file->base.direct && call->kind == FILE_CALL_WRITE;
+}
+
+static void begin_write(struct posix_file *file, struct file_io *io)
+{
+	file->writing[io->call.direct]++;
+	engine_submit(file->engine, &io->call);
+}
+
+static void issue(struct posix_file *file, struct file_io *io)
+{
+	prepare(file, io);
+	if (!takes_turns(file, &io->call)) {
+		engine_submit(file->engine, &io->call);
+	} else if (!file->waiting && !file->writing[!io->call.direct]) {
+		begin_write(file, io);
+	} else {
+		io->next = NULL;
+		*(file->waiting ? file->last_waiting : &file->waiting) = io;
+		file->last_waiting = &io->next;
+	}
+}
+
+static void end_write(struct posix_file *file, const struct file_call *call)
+{
+	file->writing[call->direct]--;
+	while (file->waiting && !file->writing[!file->waiting->call.direct]) {
+		struct file_io *io = file->waiting;
+
+		file->waiting = io->next;
+		begin_write(file, io);
+	}
+}
+
 static void call_complete(struct file_call *call)
 {
 	struct file_io *io = container_of(call, struct file_io, call);
 	struct posix_file *file = posix_file(io->file);
 
-	if (call->kind != FILE_CALL_NOTHING && !advance(file, io)) {
-		prepare(file, io);
-		engine_submit(file->engine, call);
-		return;
-	}
-	io->done(io);
+	if (takes_turns(file, call))
+		end_write(file, call);
+	if (call->kind != FILE_CALL_NOTHING && !advance(file, io))
+		issue(file, io);
+	else
+		io->done(io);
 }
 
 static void file_submit(struct block_file *base, struct file_io *io)
@@ -278,10 +318,11 @@ static void file_submit(struct block_file *base, struct file_io *io)
 	struct posix_file *file = posix_file(base);
 
 	io->call.complete = call_complete;
-	if (is_needed(file, io))
-		prepare(file, io);
-	else
-		io->call.kind = FILE_CALL_NOTHING;
+	if (is_needed(file, io)) {
+		issue(file, io);
+		return;
+	}
+	io->call.kind = FILE_CALL_NOTHING;
 	engine_submit(file->engine, &io->call);
 }
 

@@ -13,6 +13,10 @@ struct posix_file {
 	int buffered_fd;
 	uint32_t align_bytes, memory_align_bytes; /* of direct I/O */
 	bool can_zero_unmap;
+	/* With O_DIRECT: write calls in flight through the page cache [0] and past it [1], of which
+	 * one is 0, and the writes that wait for that. */
+	unsigned writing[2];
+	struct file_io *waiting, **last_waiting;
 	/* Writes that have finished since the file was opened, and how many of them the last good
 	 * sync covered: when nothing is new, a sync has nothing to do. */
 	uint64_t changes, synced_changes;
