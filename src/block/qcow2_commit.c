@@ -200,8 +200,12 @@ static void put_back(struct qcow2_commit *commit)
 	struct qcow2 *q = commit->q;
 	struct qcow2_frees *frees = commit->frees;
 
-	for (unsigned step = commit->step; step < STEPS; step++) {
+	for (unsigned step = 0; step < STEPS; step++) {
 		for (struct write *write = commit->writes[step]; write; write = write->next) {
+			/* An L2 table stays with its L1 entry: the commit that has that must know
+			 * the table, to publish it. */
+			if (step < commit->step && !(write->block && write->block->unpublished))
+				continue;
 			if (write->block)
 				qcow2_block_dirty(
 					q, write->block, write->offset, write->iov.iov_len);
