@@ -54,8 +54,8 @@
 /* A guest that changes its mode all the time must not hold a pass for ever. */
 #define MAX_PASS_REPEATS 4
 
-/* Looks that find nothing: so many before the source is armed, since arming costs as much as some
- * ten looks (core/kvm_memory.c), and so many before the thread rests. */
+/* Looks that find nothing: so many before the source is armed, since arming and the write that ends
+ * it cost as much as some ten wake-ups (core/kvm_memory.c), and so many before the thread rests. */
 #define ARM_AFTER  4
 #define REST_AFTER (ARM_AFTER + 2)
 
