@@ -17,7 +17,8 @@ struct msi_controller {
 	/* A free interrupt number, or -ENOSPC. */
 	int (*allocate)(void *opaque);
 	void (*release)(void *opaque, unsigned gsi);
-	/* Writes to the eventfd, which does not block, now send the message. 0 or negative errno. */
+	/* Writes to the eventfd, which does not block, now send the message. 0 or negative errno.
+	 */
 	int (*bind)(void *opaque, unsigned gsi, int eventfd, const struct msi_message *message);
 	/* The message of a bound vector changes; no interrupt is lost. */
 	int (*update)(void *opaque, unsigned gsi, const struct msi_message *message);
