@@ -31,6 +31,8 @@
 #define COMPLETIONS  1024
 #define WAKE_WATCH   ENGINE_WATCHES
 #define WATCH_NUMBER (ENGINE_WATCHES + 1)
+/* Turns that do not wait, one after the other, of which the last looks at what has come. */
+#define TURNS_BLIND 8u
 
 _Static_assert(IN_RING + 2 * WATCH_NUMBER < COMPLETIONS, "completions fit in their queue");
 
@@ -41,8 +43,8 @@ struct engine_uring {
 	struct engine_pool *pool; /* for what the ring cannot do; made when there is any */
 
 	/* The engine's thread. */
-	unsigned in_ring;
-	bool arm[WATCH_NUMBER]; /* the watch is to be put into the ring (again) */
+	unsigned in_ring, blind; /* blind: turns since it last looked at what has come */
+	bool arm[WATCH_NUMBER];  /* the watch is to be put into the ring (again) */
 	bool arm_any;
 };
 
@@ -282,6 +284,21 @@ static void reap(struct engine_uring *engine)
 	io_uring_cq_advance(&engine->ring, count);
 }
 
+/* What was done here and now is completed before the thread waits, and mostly that is worth no
+ * system call. But the kernel tells of what else has come only when it is asked, and one who keeps
+ * us busy with such calls must not keep the others waiting. */
+static int enter(struct engine_uring *engine)
+{
+	if (!engine->base.finished.first) {
+		engine->blind = 0;
+		return io_uring_submit_and_wait(&engine->ring, 1);
+	}
+	if (++engine->blind < TURNS_BLIND)
+		return io_uring_submit(&engine->ring);
+	engine->blind = 0;
+	return io_uring_submit_and_get_events(&engine->ring);
+}
+
 static void turn(struct engine *base)
 {
 	struct engine_uring *engine = uring_of(base);
@@ -291,7 +308,7 @@ static void turn(struct engine *base)
 		arm_watches(engine);
 	fill_ring(engine);
 	do
-		ret = io_uring_submit_and_wait(&engine->ring, base->finished.first ? 0 : 1);
+		ret = enter(engine);
 	while (ret == -EINTR);
 	/* The kernel is short of memory, or of room for completions until some are taken. What it
 	 * did not accept is still in the ring and goes with the next turn. */

@@ -289,6 +289,45 @@ static void engine_stopped_finishes_what_is_in_flight(void **state)
 	assert_int_equal(fixture->finished, 500);
 }
 
+/* Writes that are done at once, one after the other without end, keep nobody from being heard. */
+static void submit_page(struct fixture *fixture)
+{
+	static uint8_t page[4096];
+	struct call *call = &fixture->calls[0];
+
+	submit(fixture, 0, FILE_CALL_WRITE);
+	call->iov = (struct iovec){ page, sizeof(page) };
+}
+
+static void page_submits(struct fixture *fixture, struct call *call)
+{
+	assert_int_equal(call->base.result, 4096);
+	if (++fixture->chain == 10)
+		kick(fixture);
+	if (atomic_load(&fixture->rings) < 2 && fixture->chain < 20000)
+		submit_page(fixture);
+	else
+		engine_stop(fixture->engine);
+}
+
+static void first_ring_submits_page(struct fixture *fixture)
+{
+	if (atomic_load(&fixture->rings) == 1)
+		submit_page(fixture);
+}
+
+static void engine_kept_busy_hears_rings(void **state)
+{
+	struct fixture *fixture = *state;
+
+	fixture->on_ring = first_ring_submits_page;
+	fixture->on_finished = page_submits;
+	start(fixture);
+	kick(fixture);
+	join(fixture);
+	assert_in_range(fixture->chain, 10, 1000);
+}
+
 static void engine_stopped_starts_again(void **state)
 {
 	struct fixture *fixture = *state;
@@ -457,6 +496,7 @@ int main(void)
 		both(engine_failed_call_gives_errno),
 		both(engine_batch_end_may_submit),
 		both(engine_stopped_finishes_what_is_in_flight),
+		both(engine_kept_busy_hears_rings),
 		both(engine_stopped_starts_again),
 		both(engine_rung_before_start_hears_it),
 		both(engine_rung_often_hears_each),
