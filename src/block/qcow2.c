@@ -119,6 +119,7 @@ int qcow2_open(struct block_file *file, const struct qcow2_options *options, str
 	struct error *err)
 {
 	struct qcow2 *q = create(file);
+	void *zeroes;
 	int r;
 
 	if (!q) {
@@ -144,11 +145,11 @@ int qcow2_open(struct block_file *file, const struct qcow2_options *options, str
 	q->l2_bits = q->cluster_bits - 3;
 	q->refblock_bits = q->cluster_bits + 3 - q->header.refcount_order;
 	fill_image(q);
-	q->zeroes = calloc(1, q->cluster_bytes);
-	if (!q->zeroes) {
+	if (posix_memalign(&zeroes, PAGE_BYTES, q->cluster_bytes)) { /* for direct I/O */
 		r = error_set(err, ENOMEM, "%s: out of memory", file->path);
 		goto destroy_image;
 	}
+	q->zeroes = memset(zeroes, 0, q->cluster_bytes);
 	r = read_tables(q, options->cache_bytes, err);
 	if (!r && !file->read_only)
 		r = qcow2_refcount_init(q, err);

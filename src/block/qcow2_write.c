@@ -163,13 +163,14 @@ static int prepare_fills(struct qcow2 *q, struct qcow2_piece *piece, const struc
 {
 	struct iovec *iov;
 	size_t bytes = 0;
+	void *memory;
 
 	for (unsigned i = 0; i < 2; i++)
 		bytes += fills[i].fetch ? (size_t)fills[i].length : 0;
-	if (bytes) {
-		piece->bounce = malloc(bytes);
-		if (!piece->bounce)
+	if (bytes) { /* aligned, or direct I/O would not be direct */
+		if (posix_memalign(&memory, PAGE_BYTES, bytes))
 			return -ENOMEM;
+		piece->bounce = memory;
 	}
 	bytes = 0;
 	for (unsigned i = 0; i < 2; i++) {

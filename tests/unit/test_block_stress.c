@@ -6,6 +6,7 @@
 #include "cmocka_all.h"
 
 #include "block/disk.h"
+#include "block/engine.h"
 #include "qcow2_world.h"
 
 #define DEPTH       48u
@@ -344,6 +345,73 @@ static void stress_on_threads_is_what_the_model_says(void **state)
 	run_all("threads");
 }
 
+/* Copying what is around the data is direct, too. */
+
+static atomic_uint cached_writes, written;
+
+static int64_t count_cached(const struct file_call *call)
+{
+	if (call->kind == FILE_CALL_WRITE && !call->direct)
+		atomic_fetch_add(&cached_writes, 1);
+	return 0;
+}
+
+static void count_written(struct block_request *request)
+{
+	world_require(!request->result);
+	atomic_fetch_add(&written, 1);
+}
+
+static void submit_slots(struct block_call *call)
+{
+	struct stress *s = container_of(call, struct stress, begin);
+
+	for (unsigned i = 0; i < 2; i++)
+		s->disk->ops->submit(s->disk, &s->slots[i].request);
+}
+
+static void copy_on_write_is_direct(void **state)
+{
+	static const struct stress_kind kind =
+		DIRECT("direct", "cluster_size=64k", MIB(1), false, false, false, MIB(1));
+	static struct stress s;
+	struct error err = { "" };
+
+	(void)state;
+	set_up(&s, &kind, 1);
+	if (!open_disk(&s)) {
+		tear_down(&s);
+		skip();
+	}
+	engine_fault = count_cached;
+	for (unsigned i = 0; i < 2; i++) {
+		struct slot *slot = &s.slots[i];
+
+		memset(slot->buffer, 1, 4096);
+		slot->iov[0] = (struct iovec){ slot->buffer, 4096 };
+		slot->request =
+			(struct block_request){ .operation = i ? BLOCK_WRITE_ZEROES : BLOCK_WRITE,
+				.offset_bytes = MIB(1) / 2 * i + 8192,
+				.length_bytes = 4096,
+				.iov = slot->iov,
+				.iov_count = 1,
+				.done = count_written,
+				.scratch = malloc(s.disk->scratch_bytes) };
+	}
+	s.begin.function = submit_slots;
+	assert_int_equal(s.disk->ops->start(s.disk, "stress", &err), 0);
+	s.disk->ops->post(s.disk, &s.begin);
+	while (atomic_load(&written) < 2)
+		usleep(1000);
+	s.disk->ops->stop(s.disk);
+	engine_fault = NULL;
+	assert_int_equal(atomic_load(&cached_writes), 0);
+	s.disk->ops->destroy(s.disk);
+	for (unsigned i = 0; i < 2; i++)
+		free(s.slots[i].request.scratch);
+	tear_down(&s);
+}
+
 static int teardown(void **state)
 {
 	(void)state;
@@ -356,6 +424,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(stress_on_io_uring_is_what_the_model_says),
 		cmocka_unit_test(stress_on_threads_is_what_the_model_says),
+		cmocka_unit_test(copy_on_write_is_direct),
 	};
 
 	/* Not in memory: direct I/O, holes and page cache are what this is about. */
