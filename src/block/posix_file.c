@@ -244,7 +244,7 @@ static bool is_needed(struct posix_file *file, struct file_io *io)
 		if (file->sync_failed)
 			io->result = -EIO;
 		else
-			return file->changes != file->synced_changes;
+			return !file->temporary && file->changes != file->synced_changes;
 		return false;
 	case FILE_PUNCH:
 		if (!file->base.can_punch)

@@ -13,6 +13,7 @@ struct posix_file {
 	int buffered_fd;
 	uint32_t align_bytes, memory_align_bytes; /* of direct I/O */
 	bool can_zero_unmap;
+	bool temporary; /* gone with this process, so a sync has nothing to do */
 	/* With O_DIRECT: write calls in flight through the page cache [0] and past it [1], of which
 	 * one is 0, and the writes that wait for that. */
 	unsigned writing[2];

@@ -343,6 +343,7 @@ int posix_file_open(
 	file->base.path = file->path;
 	file->base.read_only = options->read_only;
 	file->base.direct = options->direct;
+	file->temporary = options->temporary;
 	file->changes = 1; /* what another process wrote before may not be on the disk yet */
 	ret = options->temporary ? open_temporary(options, err) : open_image(options, err);
 	if (ret < 0)

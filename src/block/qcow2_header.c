@@ -436,7 +436,8 @@ int qcow2_create_overlay(struct block_file *file, uint64_t size_bytes, struct er
 	if (!r)
 		r = file->ops->write(file, 0, header, sizeof(header));
 	if (r)
-		r = error_set(err, -r, "%s: cannot be written: %s", file->path, strerror(-r));
+		r = error_set(err, -r, "%s: cannot be written: %s (TMPDIR names another folder)",
+			file->path, strerror(-r));
 	free(refcounts);
 	return r;
 }
