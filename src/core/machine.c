@@ -49,6 +49,8 @@ void machine_block_signals(void)
 	pthread_sigmask(SIG_BLOCK, &set, NULL);
 	/* Whoever reads our messages or a client may go; the guest stays, and write says EPIPE. */
 	signal(SIGPIPE, SIG_IGN);
+	/* A write past the limit of a file's size (ulimit -f) is an error, not our end. */
+	signal(SIGXFSZ, SIG_IGN);
 }
 
 void machine_request(struct machine *machine, enum machine_request request)

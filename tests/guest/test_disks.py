@@ -1,6 +1,7 @@
 """Disks as a user meets them: what is refused and how, locks, a full host, many disks, snapshots."""
 
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -111,6 +112,16 @@ class Refused(DiskTest):
             with self.subTest(length=length):
                 self.refused(path)
                 self.assertEqual(read(path), whole[:length])
+
+
+    def test_a_limit_of_file_sizes_is_an_error_and_no_signal(self):
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        disk = f"{image(self.folder, 'disk.raw')},snapshot"
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100000, before[1]))
+        try:
+            self.assertIn("File too large", self.refused(disk, status=2))
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 class Shared(DiskTest):
