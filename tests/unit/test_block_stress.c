@@ -324,18 +324,24 @@ static void run_all(const char *engine)
 	unsetenv("VMGUI_BLOCK_ENGINE");
 }
 
-static void stress_on_io_uring_is_what_the_model_says(void **state)
+static bool have_uring(void)
 {
-	struct block_options options = { .path = "/nonexistent" };
-	struct block_disk *disk;
+	struct engine *engine;
 	struct error err;
 
-	(void)state;
-	setenv("VMGUI_BLOCK_ENGINE", "uring", 1);
-	if (block_open(&options, &disk, &err) != -ENOENT) {
-		print_message("%s\n", err.text);
-		skip();
+	if (!engine_create(ENGINE_URING, &engine, &err)) {
+		engine_destroy(engine);
+		return true;
 	}
+	print_message("%s\n", err.text);
+	return false;
+}
+
+static void stress_on_io_uring_is_what_the_model_says(void **state)
+{
+	(void)state;
+	if (!have_uring())
+		skip();
 	run_all("uring");
 }
 
@@ -343,6 +349,41 @@ static void stress_on_threads_is_what_the_model_says(void **state)
 {
 	(void)state;
 	run_all("threads");
+}
+
+/* Calls are interrupted, give short counts, or would block. */
+static int64_t disturb(const struct file_call *call)
+{
+	static atomic_uint number;
+	uint64_t state = atomic_fetch_add(&number, 1), value = fake_file_random(&state);
+
+	switch (value % 16) {
+	case 0:
+		return -EINTR;
+	case 1:
+		return call->blocking ? 0 : -EAGAIN;
+	case 2:
+	case 3:
+		return 1 + (int64_t)(value >> 8) % 5000;
+	default:
+		return 0;
+	}
+}
+
+static void stress_disturbed_is_what_the_model_says(void **state)
+{
+	static const size_t some[] = { 0, 5, 6, 8 };
+
+	(void)state;
+	for (size_t i = 0; i < 2 * array_size(some); i++) {
+		if (!(i % 2) && !have_uring())
+			continue;
+		setenv("VMGUI_BLOCK_ENGINE", i % 2 ? "threads" : "uring", 1);
+		engine_fault = disturb;
+		run_kind(&kinds[some[i / 2]], i);
+		engine_fault = NULL;
+	}
+	unsetenv("VMGUI_BLOCK_ENGINE");
 }
 
 /* Copying what is around the data is direct, too. */
@@ -424,6 +465,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(stress_on_io_uring_is_what_the_model_says),
 		cmocka_unit_test(stress_on_threads_is_what_the_model_says),
+		cmocka_unit_test(stress_disturbed_is_what_the_model_says),
 		cmocka_unit_test(copy_on_write_is_direct),
 	};
 
