@@ -148,14 +148,18 @@ static void arm_watches(struct engine_uring *engine)
 	}
 }
 
+static bool is_single(const struct file_call *call)
+{
+	return call->iov_count == 1 && call->iov->iov_len <= INT32_MAX;
+}
+
 static void fill(struct io_uring_sqe *sqe, struct file_call *call)
 {
-	const struct iovec *iov = call->iov;
-	bool single = call->iov_count == 1 && iov->iov_len <= INT32_MAX;
+	const struct iovec *iov = call->iov; /* of a transfer; anything otherwise */
 
 	switch (call->kind) {
 	case FILE_CALL_READ:
-		if (single)
+		if (is_single(call))
 			io_uring_prep_read(sqe, call->fd, iov->iov_base, (unsigned)iov->iov_len,
 				call->offset_bytes);
 		else
@@ -163,7 +167,7 @@ static void fill(struct io_uring_sqe *sqe, struct file_call *call)
 				sqe, call->fd, iov, call->iov_count, call->offset_bytes);
 		break;
 	case FILE_CALL_WRITE:
-		if (single)
+		if (is_single(call))
 			io_uring_prep_write(sqe, call->fd, iov->iov_base, (unsigned)iov->iov_len,
 				call->offset_bytes);
 		else
