@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""A stock Debian kernel that boots from an ext4 root on a virtio disk, raw and qcow2, and fio that verifies what it wrote.
+"""A stock Debian kernel that boots from an ext4 root on a virtio disk, raw and qcow2, and fio that verifies what it wrote;
+the second boot with two processors, the virtio console, random numbers and a channel.
 
 Each format is root once and data disk in both boots: what was written in the first boot is verified in the second. On the host,
 qemu-img and e2fsck find the images sound, with the same bytes that the guest saw. Runs wherever /dev/kvm runs real kernels:
@@ -10,6 +11,7 @@ import argparse
 import contextlib
 import hashlib
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -95,12 +97,12 @@ class Test:
         subprocess.run(["cp", "--sparse=always", source, self.path(name)], check=True)
 
     @contextlib.contextmanager
-    def guest(self, name, disks):
-        """A guest that has come up; it is told to power off at the end."""
+    def guest(self, name, disks, **more):
+        """A guest that has come up; it is told to power off at the end. more: vmgui's options beside the disks."""
         if self.options.qemu:
             command = qemu_command(self.options.system, disks, accelerator=self.options.qemu)
         else:
-            command = vmgui_command(self.options.vmgui, self.options.system, disks)
+            command = vmgui_command(self.options.vmgui, self.options.system, disks, **more)
         say(f"start: {' '.join(command)}")
         guest = Guest(name, command, self.options.artefacts)
         try:
@@ -174,6 +176,52 @@ class Test:
         status, text = guest.run("fstrim -v /", 120)
         check(status == 0, f"{guest.name}: fstrim: {text.strip()}")
 
+    def check_growth(self, guest):
+        """A raw image that grows is seen at the next access, without anybody's doing in the guest."""
+        name = guest.shell("disk read-only").strip()
+        os.truncate(self.path("read-only"), 3 * MIB)
+        sectors = ""
+        for _ in range(30):
+            guest.run(f"dd if=/dev/{name} of=/dev/null bs=4096 count=1 iflag=direct 2>/dev/null")
+            sectors = guest.shell(f"cat /sys/block/{name}/size").strip()
+            if sectors == str(3 * MIB // 512):
+                break
+            time.sleep(0.2)
+        check(sectors == str(3 * MIB // 512), f"{guest.name}: a raw image that grows is seen to", f"{sectors} sectors")
+
+    def check_random(self, guest):
+        """--rng: the kernel has taken the device for its own, and bytes come."""
+        current = guest.shell("cat /sys/class/misc/hw_random/rng_current").strip()
+        text = guest.shell("dd if=/dev/hwrng bs=64 count=1 2>/dev/null | md5sum; dd if=/dev/hwrng bs=64 count=1 2>/dev/null | md5sum")
+        one, other = (line.split()[0] for line in text.splitlines())
+        nothing = hashlib.md5(b"").hexdigest()
+        check(current.startswith("virtio") and one != other and nothing not in (one, other),
+              f"{guest.name}: random numbers from {current}", text)  # fmt: skip
+
+    def check_channel(self, guest, path):
+        """--channel: lines both ways between a socket here and a port there."""
+        with socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(60)
+            client.connect(path)
+            client.sendall(b"from the host\n")
+            heard = guest.shell(
+                "p=/dev/$(grep -lx agent /sys/class/virtio-ports/*/name | cut -d/ -f5); "
+                'exec 3<>$p; echo "from the guest" >&3; head -n 1 <&3; exec 3>&-'
+            ).strip()
+            with client.makefile() as lines:
+                line = lines.readline()
+        check((heard, line) == ("from the host", "from the guest\n"), f"{guest.name}: a channel both ways", f"{heard!r} {line!r}")
+
+    def check_bulk(self, guest):
+        """A megabyte over the virtio console, every byte of it."""
+        size = 768 * 1024
+        guest.shell("dd if=/dev/zero bs=1k count=768 2>/dev/null | tr '\\0' x >/tmp/bulk; stty -opost")
+        began = time.monotonic()
+        guest.start("cat /tmp/bulk")
+        data = guest.wait_bytes(size, 240)
+        guest.wait(rb"\A@done 0\n")
+        check(data == b"x" * size, f"{guest.name}: {len(data)} bytes came over hvc0 ({time.monotonic() - began:.1f} s)")
+
     def first_boot(self):
         root = Disk(self.path("root.raw"), "raw", "root")
         with self.guest("raw", [root, *self.data, *self.kept]) as guest:
@@ -187,6 +235,8 @@ class Test:
                 self.write_and_verify(guest, disk.format, f"/dev/{name}", DATA_MIB)
             self.check_locks(guest)
             self.check_kept(guest)
+            if not self.options.qemu:
+                self.check_growth(guest)
             self.check_trim(guest)
             for disk in self.data:
                 line = f"md5sum /dev/$(disk {disk.serial})"
@@ -199,7 +249,13 @@ class Test:
         root = Disk(self.path("root.qcow2"), "qcow2", "root")
         check_tool("qemu-img convert: root.raw to qcow2", "qemu-img", "convert", "-f", "raw", "-O", "qcow2",
                    self.path("root.raw"), root.path)  # fmt: skip
-        with self.guest("qcow2", [root, *self.data]) as guest:
+        channel = self.path("agent.sock")
+        more = {"cpus": 2, "console": "virtio", "more": ("--rng", "--channel", f"agent,{channel}")}
+        with self.guest("qcow2", [root, *self.data], **({} if self.options.qemu else more)) as guest:
+            if not self.options.qemu:
+                self.check_random(guest)
+                self.check_channel(guest, channel)
+                self.check_bulk(guest)
             mounted = guest.shell("grep ' / ' /proc/mounts").strip()
             check(mounted.startswith("/dev/vda / ext4 rw"), f"qcow2: the root file system: {mounted}")
             for disk in self.data:

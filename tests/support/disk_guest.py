@@ -28,11 +28,12 @@ class Disk:
     cache: str = "writeback"  # or "direct"
 
 
-def vmgui_command(vmgui, folder, disks, parameters="", memory="512M", cpus=1):
+def vmgui_command(vmgui, folder, disks, parameters="", memory="512M", cpus=1, console="serial", more=()):
     """vmgui with the system in that folder and the disks; the first of them is its root."""
-    command = [vmgui, "run", "--headless", "--no-reboot", "-m", memory, "-c", str(cpus)]
+    command = [vmgui, "run", "--headless", "--no-reboot", "-m", memory, "-c", str(cpus), "--console", console, *more]
     command += ["-k", f"{folder}/vmlinuz", "-i", f"{folder}/initrd"]
-    command += ["-p", f"{PARAMETERS} {parameters}".strip()]
+    given = PARAMETERS.replace("ttyS0", "hvc0") if console == "virtio" else PARAMETERS
+    command += ["-p", f"{given} {parameters}".strip()]
     for disk in disks:
         text = f"{disk.path},format={disk.format},cache={disk.cache}"
         if disk.serial:
