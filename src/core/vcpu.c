@@ -136,6 +136,15 @@ static void handle_mmio(struct vcpu *vcpu)
 			run->mmio.len, vcpu->index);
 }
 
+/* Where a processor goes after INIT (SDM volume 3, 10.1.4): on a machine with firmware, into it. */
+static bool is_at_reset_vector(struct vcpu *vcpu, const struct kvm_regs *regs)
+{
+	struct kvm_sregs sregs = { 0 };
+
+	(void)ioctl(vcpu->fd, KVM_GET_SREGS, &sregs);
+	return regs->rip == 0xfff0 && sregs.cs.base == 0xffff0000;
+}
+
 /* What KVM cannot emulate, or the processor refuses, ends the guest: going on would spin. */
 static void handle_internal_error(struct vcpu *vcpu)
 {
@@ -144,6 +153,12 @@ static void handle_internal_error(struct vcpu *vcpu)
 	char code[3 * 15 + 1] = "";
 
 	(void)ioctl(vcpu->fd, KVM_GET_REGS, &regs);
+	if (is_at_reset_vector(vcpu, &regs)) {
+		/* There is no firmware that would start the machine anew, so we do. */
+		log_debug("vcpu", "processor %u got INIT: reset", vcpu->index);
+		machine_request(vcpu->machine, MACHINE_RESET);
+		return;
+	}
 	if (run->internal.suberror == KVM_INTERNAL_ERROR_EMULATION && run->internal.ndata >= 4) {
 		const uint8_t *bytes = (const uint8_t *)&run->internal.data[1];
 		unsigned count = bytes[0] < 15 ? bytes[0] : 15;

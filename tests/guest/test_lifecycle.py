@@ -64,6 +64,16 @@ class Ending(guest.GuestTest):
                 status, _, errors = guest.run("--headless", "--no-reboot", "--timeout", "20", kernel)
                 self.assertEqual((status, errors), (3, "vmgui: warning: the guest's kernel panicked\n"))
 
+    def test_init_of_the_boot_processor_is_a_reset(self):
+        # The local APIC's command register: INIT, to APIC 0; then a halt
+        code = bytes.fromhex("bf0003e0fe c7471000000000 c70700450000 f4 ebfd")
+        with tempfile.TemporaryDirectory(prefix="vmgui-test-") as folder:
+            kernel = os.path.join(folder, "kernel")
+            with open(kernel, "wb") as file:
+                file.write(images.elf(code))
+            status, _, errors = guest.run("--headless", "--no-reboot", "-c", "1", "--timeout", "20", kernel)
+        self.assertEqual((status, errors), (0, ""))
+
     def test_a_reader_of_messages_that_goes_takes_nobody_with_it(self):
         gone, errors = os.pipe()
         os.close(gone)
