@@ -240,13 +240,16 @@ class Guest:
         return total / 1e9
 
     def switches(self):
-        """How often each of its threads, by name, was switched to."""
+        """How often each of its threads, by name, was switched to. All of vmgui's have names of their own; one with the
+        program's, beside the main thread, is a sanitizer's."""
         result = {}
         for task in os.listdir(f"/proc/{self.process.pid}/task"):
             try:
                 with open(f"/proc/{self.process.pid}/task/{task}/status", encoding="utf-8") as file:
                     fields = dict(line.split(":", 1) for line in file if ":" in line)
             except OSError:  # it has just ended
+                continue
+            if fields["Name"].strip() == "vmgui" and int(task) != self.process.pid:
                 continue
             count = int(fields["voluntary_ctxt_switches"]) + int(fields["nonvoluntary_ctxt_switches"])
             result[f"{fields['Name'].strip()}-{task}"] = count
