@@ -16,6 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "core/clock.h"
 #include "core/log.h"
 
 int64_t (*engine_fault)(const struct file_call *call);
@@ -202,14 +203,6 @@ bool engine_strike(struct file_call *call)
 	return false;
 }
 
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
-
 /* Few file systems (XFS, btrfs) let io_uring copy into the page cache at once; for the others,
  * ext4 among them, it wakes a kernel thread for each write and is woken by it, which costs several
  * times the copy itself. So small writes of whole pages are copied here. Measured on ext4, 4 KiB,
@@ -234,13 +227,13 @@ bool engine_write_inline(struct engine *engine, struct file_call *call)
 	/* A part of a page may have to be read first. */
 	if (together & (PAGE_BYTES - 1) || sum > limit_bytes)
 		return false;
-	start = now_ns();
+	start = clock_now_ns();
 	if (start < engine->inline_after_ns)
 		return false;
 	if (engine_strike(call))
 		return true;
 	call->result = engine_execute(call);
-	end = now_ns();
+	end = clock_now_ns();
 	if (end - start > slow_ns)
 		engine->inline_after_ns = end + pause_ns;
 	return true;

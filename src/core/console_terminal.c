@@ -33,6 +33,7 @@
 #include <unistd.h>
 
 #include "core/console_tty.h"
+#include "core/clock.h"
 #include "core/log.h"
 #include "core/signals.h"
 
@@ -99,13 +100,6 @@ static const char help_text[] = "\r\n"
 				"Ctrl-A Ctrl-A  send Ctrl-A\r\n"
 				"Ctrl-A h       this help\r\n"
 				"Three Ctrl-C within a second quit, too.\r\n";
-
-static int64_t now_ns(void)
-{
-	struct timespec now;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
 
 static void wake(struct console_terminal *console)
 {
@@ -205,7 +199,7 @@ static void help(struct console_terminal *console)
 
 static void count_ctrl_c(struct console_terminal *console)
 {
-	int64_t now = now_ns();
+	int64_t now = (int64_t)clock_now_ns();
 	console->ctrl_c_ns[console->ctrl_c_next] = now;
 	console->ctrl_c_next = (console->ctrl_c_next + 1) % CTRL_C_COUNT;
 	int64_t oldest = console->ctrl_c_ns[console->ctrl_c_next];
@@ -435,15 +429,15 @@ static bool console_should_stop(struct console_terminal *console, size_t *pendin
 /* The vCPUs have stopped: only what is in the ring and in the serial port's own FIFO is left. */
 static void drain(struct console_terminal *console)
 {
-	int64_t start = now_ns(), last = start;
+	int64_t start = (int64_t)clock_now_ns(), last = start;
 	size_t pending;
 	for (;;) {
 		if (step_output(console))
-			last = now_ns();
+			last = (int64_t)clock_now_ns();
 		console_should_stop(console, &pending);
 		if (!pending)
 			return;
-		int64_t now = now_ns();
+		int64_t now = (int64_t)clock_now_ns();
 		int64_t left_ms = DRAIN_IDLE_MS - (now - last) / 1000000;
 		int64_t total_left_ms = DRAIN_TOTAL_MS - (now - start) / 1000000;
 		if (total_left_ms < left_ms)

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "core/cpuid.h"
+#include "core/clock.h"
 #include "core/log.h"
 
 /* A second wish to power down within this time ends the guest at once. */
@@ -23,14 +24,6 @@
 /* After these the guest's code does not go on. */
 #define STOPPING_REQUESTS                                                                          \
 	(MACHINE_RESET | MACHINE_POWEROFF | MACHINE_TRIPLE_FAULT | MACHINE_FAILED | MACHINE_EXIT)
-
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
 
 static const int handled_signals[] = { SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2, SIGQUIT };
 
@@ -354,7 +347,7 @@ static void toggle_pause(struct machine *machine)
 
 static void press_power_button(struct machine *machine)
 {
-	uint64_t now = now_ns();
+	uint64_t now = clock_now_ns();
 
 	if (machine->power_button_ns && now - machine->power_button_ns < POWER_BUTTON_AGAIN_NS) {
 		end(machine, EXIT_STATUS_OK);
@@ -478,7 +471,7 @@ static void handle_signal(struct machine *machine, int signal_fd)
 /* Milliseconds until the deadline, rounded up; -1: none; 0: passed. */
 static int remaining_ms(uint64_t deadline_ns)
 {
-	uint64_t now = now_ns(), ms;
+	uint64_t now = clock_now_ns(), ms;
 
 	if (!deadline_ns)
 		return -1;
@@ -528,7 +521,7 @@ int machine_run(struct machine *machine, const struct machine_hooks *hooks, stru
 {
 	uint64_t deadline =
 		machine->config.timeout_seconds
-			? now_ns() + (uint64_t)machine->config.timeout_seconds * 1000000000u
+			? clock_now_ns() + (uint64_t)machine->config.timeout_seconds * 1000000000u
 			: 0;
 	sigset_t signals;
 	int signal_fd, ret;

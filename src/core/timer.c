@@ -3,6 +3,7 @@
  * Threads: "timers" (created on demand) sleeps on a condition variable until the earliest deadline;
  * any other thread arms and disarms. The list is kept sorted: a machine has about ten timers. */
 #include "core/timer.h"
+#include "core/clock.h"
 
 #include <errno.h>
 #include <stdatomic.h>
@@ -59,9 +60,7 @@ uint64_t timer_queue_now_ns(const struct timer_queue *queue)
 {
 	if (queue->manual)
 		return atomic_load(&queue->now_ns);
-	struct timespec now;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * NS_PER_SECOND + (uint64_t)now.tv_nsec;
+	return clock_now_ns();
 }
 
 /* With the queue's lock held. */

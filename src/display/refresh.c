@@ -42,6 +42,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "core/clock.h"
 #include "core/log.h"
 #include "core/signals.h"
 #include "display/convert.h"
@@ -349,14 +350,6 @@ static bool look(struct refresh *refresh)
 
 /* ---- The thread ---- */
 
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
-
 static void ring(int fd)
 {
 	const uint64_t one = 1;
@@ -376,7 +369,7 @@ static bool wait_for_bell(struct refresh *refresh, uint64_t due)
 {
 	struct pollfd fds[2] = { { .fd = refresh->bell, .events = POLLIN },
 		{ .fd = refresh->wish, .events = POLLIN } };
-	uint64_t now = now_ns(), left = due > now ? due - now : 0;
+	uint64_t now = clock_now_ns(), left = due > now ? due - now : 0;
 	const struct timespec timeout = {
 		.tv_sec = (time_t)(left / 1000000000u),
 		.tv_nsec = (long)(left % 1000000000u),
@@ -419,7 +412,7 @@ static void *refresh_main(void *opaque)
 	bool armed = false;
 
 	while (!atomic_load(&refresh->stop)) {
-		uint64_t now = now_ns(), due = armed && still == REST_AFTER ? NEVER : next;
+		uint64_t now = clock_now_ns(), due = armed && still == REST_AFTER ? NEVER : next;
 
 		if (atomic_load(&refresh->kicked))
 			due = min_u64(due, not_before);
@@ -429,7 +422,7 @@ static void *refresh_main(void *opaque)
 			disarm(refresh);
 			armed = false;
 			still = 0;
-			next = max_u64(now_ns() + gather_ns, not_before);
+			next = max_u64(clock_now_ns() + gather_ns, not_before);
 			continue;
 		}
 		atomic_store(&refresh->kicked, false);
