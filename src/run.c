@@ -374,8 +374,9 @@ static void hold_low_descriptors(struct run *run)
 		limit.rlim_cur = limit.rlim_max;
 		(void)setrlimit(RLIMIT_NOFILE, &limit);
 	}
-	/* Where there are not more of them anyway, the devices need them all. */
-	if (limit.rlim_max < 2 * (rlim_t)FD_SETSIZE)
+	/* Only disks are many, and where there are not more of them anyway, the devices need them
+	 * all. */
+	if (!run->shows || !run->config->disks.count || limit.rlim_max < 2 * (rlim_t)FD_SETSIZE)
 		return;
 	while (run->held_count < LOW_DESCRIPTORS) {
 		int fd = run->held_count ? fcntl(run->held[0], F_DUPFD_CLOEXEC, 0)
