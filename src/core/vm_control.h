@@ -20,6 +20,9 @@ struct vm_control {
 	void (*request_reset)(void *opaque);
 	void (*toggle_pause)(void *opaque);
 	enum vm_state (*state)(void *opaque);
+	/* Why the guest has ended, as a sentence without its full stop: "the guest powered down";
+	 * immutable from VM_ENDED on, NULL before. */
+	const char *(*end_reason)(void *opaque);
 	/* Writes the current picture as a PNG file named after the guest and the time into the
 	 * current folder, and says where on stderr. */
 	void (*save_screenshot)(void *opaque);

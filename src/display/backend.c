@@ -274,6 +274,11 @@ const struct display_host *display_backend_host(struct display_backend *backend)
 	return &backend->host;
 }
 
+const struct display_settings *display_backend_settings(struct display_backend *backend)
+{
+	return backend->host.settings ? backend->host.settings : &display_settings_default;
+}
+
 bool backend_should_stop(struct display_backend *backend)
 {
 	return atomic_load(&backend->stop);

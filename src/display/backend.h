@@ -19,16 +19,20 @@
 
 #include "core/error.h"
 #include "core/vm_control.h"
+#include "core/console_hub.h"
+#include "display/settings.h"
 #include "display/surface.h"
 #include "input/router.h"
 
-#define DISPLAY_BACKEND_ABI 1
+#define DISPLAY_BACKEND_ABI 2
 
 /* What a backend may use; immutable after creation, outlives the backend. */
 struct display_host {
 	struct surface *surface;
 	struct input_router *router; /* NULL: no input devices */
 	const struct vm_control *control;
+	const struct display_settings *settings; /* NULL: display_settings_default */
+	struct console_hub *console;             /* NULL: the guest's serial line is elsewhere */
 	const char *guest_name;
 };
 
@@ -74,6 +78,7 @@ bool backend_ended(struct display_backend *backend);
 /* For the backend's own use. */
 void *display_backend_private(struct display_backend *backend);
 const struct display_host *display_backend_host(struct display_backend *backend);
+const struct display_settings *display_backend_settings(struct display_backend *backend);
 bool backend_should_stop(struct display_backend *backend);
 
 /* The registry in order of preference, NULL at its end: names for --help and tests. */

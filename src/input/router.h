@@ -28,6 +28,8 @@ struct input_source_listener {
 	/* enum input_capability mask that the guest has switched on: tells a window whether to
 	 * grab. */
 	void (*capabilities_changed)(void *opaque, unsigned active);
+	/* There is room again after a press was refused with -EAGAIN. (Not at creation.) */
+	void (*room)(void *opaque);
 	void *opaque;
 };
 
@@ -40,6 +42,12 @@ VMGUI_MUST_USE int input_router_attach(struct input_router *router, struct input
 /* Before the first source. `used` is called for each event on its way to the guest, in any thread,
  * with the router's lock held: it must only signal. */
 void input_router_watch(struct input_router *router, void (*used)(void *opaque), void *opaque);
+/* While the machine does not run (paused) nothing new is taken: whoever types at a still picture
+ * would not expect it to come later. Stopping releases every key of every source. Any thread; true
+ * at first. */
+void input_router_set_running(struct input_router *router, bool running);
+/* The guest starts anew: what waits is forgotten, what is held counts as released. */
+void input_router_reset(struct input_router *router);
 /* enum input_capability mask of all sinks together, as switched on right now. */
 unsigned input_router_active(struct input_router *router);
 
@@ -51,9 +59,14 @@ struct input_source *input_source_create(struct input_router *router, const char
 void input_source_destroy(struct input_source *source);
 
 /* A press of a key that the source holds already is ignored (host auto-repeat), as is the release
- * of one it does not hold. 0; -EAGAIN: the press was not taken; -EINVAL: not an evdev code. */
+ * of one it does not hold. 0; -EAGAIN: the press was not taken, try again after `room`;
+ * -EHOSTDOWN: the machine does not run, the key is not taken; -EINVAL: not an evdev code. */
 int input_source_key(struct input_source *source, unsigned code, bool down);
 void input_source_release_all(struct input_source *source); /* focus lost; never fails */
+/* The lock lights that this source's user has before the eyes (mask: those that are known): where
+ * the guest's differ, the lock key is tapped, once, until the guest has answered. To be called when
+ * a window gets the focus or the host's lights change. */
+void input_source_sync_locks(struct input_source *source, unsigned mask, unsigned leds);
 
 /* What follows is collected in the source until input_source_sync sends it as one packet. */
 void input_source_relative(struct input_source *source, int dx, int dy);
