@@ -101,6 +101,14 @@ static void control_screenshot(void *machine)
 	machine_request(machine, MACHINE_SCREENSHOT);
 }
 
+static const char *control_end_reason(void *opaque)
+{
+	const struct machine *machine = opaque;
+
+	/* Written before the state, which is atomic. */
+	return atomic_load(&machine->state) == VM_ENDED ? machine->end_reason : NULL;
+}
+
 static enum vm_state control_state(void *opaque)
 {
 	struct machine *machine = opaque;
@@ -137,6 +145,7 @@ int machine_init(struct machine *machine, const struct machine_config *config, u
 		.request_reset = machine_request_reset,
 		.toggle_pause = control_pause,
 		.state = control_state,
+		.end_reason = control_end_reason,
 		.save_screenshot = control_screenshot,
 		.opaque = machine,
 	};
@@ -278,10 +287,13 @@ static void set_state(struct machine *machine, enum vm_state state)
 		machine->hooks.state_changed(machine->hooks.opaque);
 }
 
-static void end(struct machine *machine, int status)
+/* The first reason is the one that counts. */
+static void end(struct machine *machine, int status, const char *reason)
 {
-	if (!machine->ended)
+	if (!machine->ended) {
 		machine->exit_status = status;
+		machine->end_reason = reason;
+	}
 	machine->ended = true;
 	hold_vcpus(machine);
 }
@@ -314,7 +326,7 @@ static void reset_guest(struct machine *machine, struct error *err)
 	if (!ret)
 		ret = load_guest(machine, err);
 	if (ret) {
-		end(machine, EXIT_STATUS_FAILURE);
+		end(machine, EXIT_STATUS_FAILURE, "it could not be started again");
 		return;
 	}
 	/* Requests that the old guest left behind are void; those of people are not. */
@@ -350,7 +362,7 @@ static void press_power_button(struct machine *machine)
 	uint64_t now = clock_now_ns();
 
 	if (machine->power_button_ns && now - machine->power_button_ns < POWER_BUTTON_AGAIN_NS) {
-		end(machine, EXIT_STATUS_OK);
+		end(machine, EXIT_STATUS_OK, "it was asked to end twice");
 		return;
 	}
 	machine->power_button_ns = now;
@@ -390,7 +402,7 @@ static void handle_panic(struct machine *machine)
 		warn_of_crash(machine, "the guest's kernel panicked");
 	machine->panicked = true;
 	if (machine->config.no_reboot)
-		end(machine, EXIT_STATUS_CRASH);
+		end(machine, EXIT_STATUS_CRASH, "the guest's kernel panicked");
 }
 
 static void handle_requests(struct machine *machine, struct error *err)
@@ -405,19 +417,20 @@ static void handle_requests(struct machine *machine, struct error *err)
 	if (machine->ended)
 		return;
 	if (requests & MACHINE_EXIT) {
-		end(machine, atomic_load(&machine->exit_code));
+		end(machine, atomic_load(&machine->exit_code), "the guest ended itself");
 	} else if (requests & MACHINE_FAILED) {
-		end(machine, EXIT_STATUS_FAILURE);
+		end(machine, EXIT_STATUS_FAILURE, "vmgui could not run it any more");
 	} else if (requests & MACHINE_POWEROFF) {
 		log_debug("machine", "the guest powered off");
-		end(machine, EXIT_STATUS_OK);
+		end(machine, EXIT_STATUS_OK, "the guest powered down");
 	} else if (requests & MACHINE_QUIT) {
-		end(machine, EXIT_STATUS_OK);
+		end(machine, EXIT_STATUS_OK, "it was forced off");
 	} else if (requests & MACHINE_TRIPLE_FAULT && machine->config.no_reboot) {
 		log_error("machine", "the guest crashed: triple fault");
-		end(machine, EXIT_STATUS_CRASH);
+		end(machine, EXIT_STATUS_CRASH, "the guest crashed: triple fault");
 	} else if (requests & MACHINE_RESET && machine->config.no_reboot) {
-		end(machine, machine->panicked ? EXIT_STATUS_CRASH : EXIT_STATUS_OK);
+		end(machine, machine->panicked ? EXIT_STATUS_CRASH : EXIT_STATUS_OK,
+			machine->panicked ? "the guest's kernel panicked" : "the guest reset");
 	} else if (requests & (MACHINE_RESET | MACHINE_TRIPLE_FAULT)) {
 		if (requests & MACHINE_TRIPLE_FAULT)
 			warn_of_crash(machine, "the guest crashed (triple fault) and starts again");
@@ -446,7 +459,7 @@ static void handle_signal(struct machine *machine, int signal_fd)
 		/* A guest that has not gone by itself goes with the second one, whenever it comes.
 		 */
 		if (machine->told_to_end) {
-			end(machine, EXIT_STATUS_OK);
+			end(machine, EXIT_STATUS_OK, "it was told to end twice");
 			break;
 		}
 		machine->told_to_end = true;
@@ -505,7 +518,7 @@ static void run_loop(
 		if (timeout == 0) {
 			log_error("machine", "--timeout %u: the guest has not ended by itself",
 				machine->config.timeout_seconds);
-			end(machine, EXIT_STATUS_TIMEOUT);
+			end(machine, EXIT_STATUS_TIMEOUT, "its time was up (--timeout)");
 			break;
 		}
 		if (poll(fds, array_size(fds), timeout) < 0)
@@ -544,14 +557,14 @@ int machine_run(struct machine *machine, const struct machine_hooks *hooks, stru
 		return EXIT_STATUS_FAILURE;
 	}
 	if (ends_before_start()) {
-		end(machine, EXIT_STATUS_OK);
+		end(machine, EXIT_STATUS_OK, "it was told to end before it began");
 	} else {
 		set_state(machine, VM_RUNNING);
 		atomic_store(&machine->hold, false);
 	}
 	for (unsigned i = 0; i < machine->vcpu_count && !machine->ended; i++) {
 		if (vcpu_start(machine->vcpus[i], err))
-			end(machine, EXIT_STATUS_FAILURE);
+			end(machine, EXIT_STATUS_FAILURE, "it could not be started");
 	}
 	run_loop(machine, signal_fd, deadline, err);
 	close(signal_fd);

@@ -95,6 +95,7 @@ struct machine {
 
 	/* machine's thread */
 	bool ended, panicked;
+	const char *end_reason; /* for vm_control; immutable once the state is VM_ENDED */
 	struct log_limit crash_limit;
 	bool told_to_end; /* by a signal, since this guest began */
 	int exit_status;
