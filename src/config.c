@@ -187,6 +187,11 @@ static const struct option_spec specs[] = {
 		.help = "Show the guest in a window. Default in a desktop session. Displays may be "
 			"combined.",
 		.field = FIELD(sdl) },
+	{ .name = "gtk",
+		.type = OPTION_FLAG,
+		.group = "display",
+		.help = "Show the guest in a window with menus (GTK).",
+		.field = FIELD(gtk) },
 	{ .name = "vnc",
 		.type = OPTION_OPTIONAL,
 		.metavar = "ADDR:DISPLAY|unix:PATH",
@@ -233,6 +238,56 @@ static const struct option_spec specs[] = {
 		.field = FIELD(vram_bytes),
 		.min = MIB(4),
 		.max = MIB(256) },
+
+	{ .name = "fullscreen",
+		.type = OPTION_FLAG,
+		.group = "display",
+		.help = "Start with the window on the full screen; Ctrl-Alt-F goes back.",
+		.field = FIELD(display.fullscreen) },
+	{ .name = "scale",
+		.type = OPTION_CUSTOM,
+		.metavar = "fit|integer|N",
+		.group = "display",
+		.help = "How large the picture is in the window: as the window allows, which is "
+			"the "
+			"default; by whole factors only; or N times, 0.25 to 8.",
+		.field = FIELD(display.scale),
+		.parse = config_parse_scale },
+	{ .name = "filter",
+		.type = OPTION_CUSTOM,
+		.metavar = "auto|nearest|smooth",
+		.group = "display",
+		.help = "How a scaled picture is drawn: sharp pixels, or smooth. Default: sharp at "
+			"whole factors, smooth at others.",
+		.field = FIELD(display.filter),
+		.parse = config_parse_filter },
+	{ .name = "keep-open",
+		.type = OPTION_FLAG,
+		.group = "display",
+		.help = "Keep the window with its last picture when the guest has ended, and say "
+			"why it did.",
+		.field = FIELD(display.keep_open) },
+	{ .name = "lock-keys",
+		.type = OPTION_CUSTOM,
+		.metavar = "sync|guest",
+		.group = "display",
+		.help = "Let Caps, Num and Scroll Lock of host and guest follow each other, which "
+			"is the default, or leave the guest's alone.",
+		.field = FIELD(display.sync_locks),
+		.parse = config_parse_lock_keys },
+	{ .name = "vnc-password-file",
+		.type = OPTION_STRING,
+		.metavar = "FILE",
+		.group = "display",
+		.help = "Let in only VNC clients that know the password in the first line of FILE "
+			"(at most 8 characters count: the protocol's limit).",
+		.field = FIELD(display.vnc_password_file) },
+	{ .name = "vnc-allow-remote",
+		.type = OPTION_FLAG,
+		.group = "display",
+		.help = "Let --vnc listen on addresses that other machines reach. Neither picture "
+			"nor keys are encrypted then.",
+		.field = FIELD(display.vnc_allow_remote) },
 
 	{ .name = "kernel",
 		.short_name = 'k',
@@ -378,27 +433,6 @@ static unsigned default_cpus(void)
 	return (unsigned)min_u64(max_u64((uint64_t)CPU_COUNT(&set), 1), 4);
 }
 
-static int check_video(const struct config *config, struct error *err)
-{
-	const struct resolution *size = &config->resolution;
-	uint64_t needed = (uint64_t)size->width * size->height * 4;
-
-	if (config->vram_bytes & (config->vram_bytes - 1))
-		return error_set(err, EINVAL,
-			"--vram: %llu MiB is not a power of two (write 4, 8, 16, 32, 64, 128 or "
-			"256)",
-			(unsigned long long)(config->vram_bytes >> 20));
-	if (size->width && config->vidmode)
-		return error_set(err, EINVAL,
-			"--vidmode: it contradicts --resolution (leave one of them out)");
-	if (needed > config->vram_bytes)
-		return error_set(err, EINVAL,
-			"--resolution %ux%u: it does not fit into %llu MiB of video memory at 32 "
-			"bits a pixel (give more with --vram)",
-			size->width, size->height, (unsigned long long)(config->vram_bytes >> 20));
-	return 0;
-}
-
 int config_parse(int argc, char *const *argv, struct config *config, struct error *err)
 {
 	int ret;
@@ -407,6 +441,7 @@ int config_parse(int argc, char *const *argv, struct config *config, struct erro
 	config->kvm_path = KVM_DEFAULT_PATH;
 	config->refresh_hz = DEFAULT_HZ;
 	config->vram_bytes = DEFAULT_VRAM;
+	config->display = display_settings_default;
 	ret = options_parse(&config_options, argc, argv, config, err);
 	if (ret || config->help || config->version)
 		return ret;
@@ -426,11 +461,7 @@ int config_parse(int argc, char *const *argv, struct config *config, struct erro
 			"--disk %s: there is no firmware to start it (give --kernel FILE and its "
 			"--initrd)",
 			config->disks.disks[0].image.path);
-	if (config->headless && (config->sdl || config->vnc.given))
-		return error_set(err, EINVAL,
-			"--headless: it contradicts --%s (leave one of them out)",
-			config->sdl ? "sdl" : "vnc");
-	ret = check_video(config, err);
+	ret = config_check_display(config, err);
 	if (ret)
 		return ret;
 	if (!config->cpus)

@@ -6,6 +6,7 @@
 #include "block/disk.h"
 #include "core/options.h"
 #include "devices/virtio_console.h"
+#include "display/settings.h"
 
 struct resolution {
 	unsigned width, height; /* 0 x 0: not given */
@@ -45,7 +46,8 @@ struct config {
 	struct config_disks disks;
 	struct config_channels channels;
 
-	bool sdl, headless;
+	bool sdl, gtk, headless;
+	struct display_settings display;
 	struct optional_string vnc;
 	struct resolution resolution;
 	unsigned vidmode; /* 0: not given */
@@ -80,5 +82,12 @@ VMGUI_MUST_USE int config_add_disk(
 	struct config_disks *disks, const char *value, struct error *err);
 VMGUI_MUST_USE int config_add_channel(
 	struct config_channels *channels, const char *value, struct error *err);
+
+/* config_display.c: the values of --scale, --filter and --lock-keys into the members of struct
+ * display_settings, and what the display options have to do with each other. */
+VMGUI_MUST_USE int config_parse_scale(const char *value, void *scale, struct error *err);
+VMGUI_MUST_USE int config_parse_filter(const char *value, void *filter, struct error *err);
+VMGUI_MUST_USE int config_parse_lock_keys(const char *value, void *sync, struct error *err);
+VMGUI_MUST_USE int config_check_display(const struct config *config, struct error *err);
 
 #endif

@@ -21,20 +21,13 @@
 #include "core/console_terminal.h"
 #include "core/log.h"
 #include "devices/acpi_pm.h"
-#include "devices/i8042.h"
 #include "devices/serial.h"
-#include "devices/vga.h"
 #include "devices/virtio_console.h"
-#include "display/backend.h"
 #include "display/png_file.h"
+#include "displays.h"
 #include "disks.h"
-#include "display/refresh.h"
 #include "privileges.h"
 #include "testcard/testcard_image.h"
-
-#define MAX_DISPLAYS 4
-
-#define DISPLAY_STOP_SECONDS 3u
 
 #define LOW_DESCRIPTORS 512u
 
@@ -47,16 +40,12 @@ struct run {
 	struct disks disks;
 	char params[64]; /* where none were given */
 	struct console_terminal *console;
-	struct surface *surface;
-	struct refresh *refresh;
-	struct input_router *router;
-	struct display_host host;
-	struct display_backend *displays[MAX_DISPLAYS];
-	unsigned display_count;
+	struct console_hub *hub; /* NULL: nobody but the terminal looks at the serial line */
+	struct displays displays;
 	int name_fd; /* holds the guest's name; -1: the default name needs none */
 	int held[LOW_DESCRIPTORS];
 	unsigned held_count;
-	bool shows, has_console;
+	bool has_console;
 	bool no_screenshot; /* it was found impossible, and that was said */
 };
 
@@ -148,8 +137,8 @@ static const char *default_params(struct run *run)
 
 	if (config->nodefaults)
 		return "";
-	snprintf(run->params, sizeof(run->params), "%s%s%s", run->shows ? "" : console,
-		!run->shows && config->disks.count ? " " : "",
+	snprintf(run->params, sizeof(run->params), "%s%s%s", displays_wanted(config) ? "" : console,
+		!displays_wanted(config) && config->disks.count ? " " : "",
 		!config->disks.count                     ? ""
 		: config->disks.disks[0].image.read_only ? "root=/dev/vda ro"
 							 : "root=/dev/vda rw");
@@ -198,8 +187,8 @@ static void sysrq_hook(void *opaque)
 
 static int write_screenshot(struct run *run, const char *path, struct error *err)
 {
-	refresh_sync(run->refresh);
-	return png_file_write_surface(path, run->surface, err);
+	refresh_sync(run->displays.refresh);
+	return png_file_write_surface(path, run->displays.surface, err);
 }
 
 static void screenshot_hook(void *opaque)
@@ -223,139 +212,56 @@ static void state_hook(void *opaque)
 {
 	struct run *run = opaque;
 
-	for (unsigned i = 0; i < run->display_count; i++)
-		backend_notify(run->displays[i]);
+	displays_notify(&run->displays);
 }
 
-static int start_display(struct run *run, const char *name, const char *argument, struct error *err)
+static void join_line(struct run *run, const struct char_host *host)
 {
-	struct display_backend *backend;
-	int ret = backend_create(name, &run->host, &backend, err);
-
-	if (ret)
-		return ret;
-	ret = backend_start(backend, argument, err);
-	if (ret) {
-		backend_destroy(backend);
-		return ret;
-	}
-	run->displays[run->display_count++] = backend;
-	return 0;
+	if (run->config->console == CONSOLE_VIRTIO)
+		virtio_console_set_host(run->board.console, host);
+	else
+		serial_set_host(run->board.serial[0], host);
 }
 
-static bool in_desktop_session(void)
-{
-	const char *wayland = getenv("WAYLAND_DISPLAY"), *x11 = getenv("DISPLAY");
-
-	return (wayland && *wayland) || (x11 && *x11);
-}
-
-static int start_displays(struct run *run, struct error *err)
-{
-	const struct config *config = run->config;
-	int ret = 0;
-
-	if (!run->shows)
-		return 0;
-	if (config->sdl)
-		ret = start_display(run, "sdl", NULL, err);
-	if (!ret && config->vnc.given)
-		ret = start_display(run, "vnc", config->vnc.value, err);
-	if (ret || config->sdl || config->vnc.given)
-		return ret;
-	/* Nothing was asked for: the best there is. */
-	if (in_desktop_session()) {
-		if (!start_display(run, "sdl", NULL, err))
-			return 0;
-		log_warn("run", "%s; serving VNC instead", err->text);
-		err->text[0] = '\0'; /* it is told; what is left there at the end is a failure */
-	}
-	return start_display(run, "vnc", NULL, err);
-}
-
-static void input_used(void *opaque)
-{
-	refresh_kick(opaque);
-}
-
-/* Surface, refresh thread, router: only where somebody will look. */
-static int create_display_path(struct run *run, struct error *err)
-{
-	int ret;
-
-	if (!run->shows && !run->config->screenshot)
-		return 0;
-	run->surface = surface_create();
-	if (!run->surface)
-		return error_set(err, ENOMEM, "display: out of memory");
-	ret = refresh_create(vga_get_source(run->board.vga), run->surface, run->config->refresh_hz,
-		&run->refresh, err);
-	if (ret || !run->shows)
-		return ret;
-	ret = input_router_create(&run->router, err);
-	if (!ret)
-		ret = input_router_attach(run->router, i8042_keyboard_sink(run->board.i8042));
-	if (!ret)
-		ret = input_router_attach(run->router, i8042_mouse_sink(run->board.i8042));
-	if (!ret)
-		input_router_watch(run->router, input_used, run->refresh);
-	if (!ret)
-		ret = refresh_start(run->refresh, err);
-	run->host = (struct display_host){
-		.surface = run->surface,
-		.router = run->router,
-		.control = &run->board.machine.control,
-		.guest_name = run->config->name,
-	};
-	return ret;
-}
-
+/* The serial line to the terminal, to windows that show it, or to both. */
 static int create_console(struct run *run, struct error *err)
 {
-	bool is_virtio = run->config->console == CONSOLE_VIRTIO;
 	const struct console_terminal_config config = {
 		.in_fd = STDIN_FILENO,
 		.out_fd = STDOUT_FILENO,
-		.device = is_virtio ? virtio_console_char_device(run->board.console)
-				    : serial_char_device(run->board.serial[0]),
+		.device = run->config->console == CONSOLE_VIRTIO
+				  ? virtio_console_char_device(run->board.console)
+				  : serial_char_device(run->board.serial[0]),
 		.control = &run->board.machine.control,
 	};
-	int ret;
+	const struct char_host *host = NULL;
+	int ret = 0;
 
-	if (!run->has_console)
-		return 0;
-	ret = console_terminal_create(&config, &run->console, err);
-	if (ret)
-		return ret;
-	if (is_virtio)
-		virtio_console_set_host(
-			run->board.console, console_terminal_char_host(run->console));
-	else
-		serial_set_host(run->board.serial[0], console_terminal_char_host(run->console));
-	return console_terminal_start(run->console, err);
+	if (run->has_console) {
+		ret = console_terminal_create(&config, &run->console, err);
+		if (ret)
+			return ret;
+		host = console_terminal_char_host(run->console);
+	}
+	if (displays_want_console(run->config)) {
+		ret = console_hub_create(config.device, host, &run->hub, err);
+		if (ret)
+			return ret;
+		host = console_hub_char_host(run->hub);
+	}
+	if (host)
+		join_line(run, host);
+	return run->has_console ? console_terminal_start(run->console, err) : 0;
 }
 
 /* False: a display does not end, and everything that it uses has to stay. */
 static bool tear_down(struct run *run)
 {
-	bool stuck = false;
-
-	for (unsigned i = 0; i < run->display_count; i++)
-		stuck |= backend_stop_within(run->displays[i], DISPLAY_STOP_SECONDS) != 0;
-	if (stuck)
+	if (!displays_stop(&run->displays))
 		return false;
-	if (run->refresh)
-		refresh_stop(run->refresh);
 	console_terminal_stop(run->console);
 	/* No thread of a display or of the console is left; now what they pointed to may go. */
-	for (unsigned i = 0; i < run->display_count; i++)
-		backend_destroy(run->displays[i]);
-	if (run->router)
-		input_router_destroy(run->router);
-	if (run->refresh)
-		refresh_destroy(run->refresh);
-	if (run->surface)
-		surface_destroy(run->surface);
+	displays_fini(&run->displays);
 	return true;
 }
 
@@ -376,7 +282,8 @@ static void hold_low_descriptors(struct run *run)
 	}
 	/* Only disks are many, and where there are not more of them anyway, the devices need them
 	 * all. */
-	if (!run->shows || !run->config->disks.count || limit.rlim_max < 2 * (rlim_t)FD_SETSIZE)
+	if (!displays_wanted(run->config) || !run->config->disks.count ||
+		limit.rlim_max < 2 * (rlim_t)FD_SETSIZE)
 		return;
 	while (run->held_count < LOW_DESCRIPTORS) {
 		int fd = run->held_count ? fcntl(run->held[0], F_DUPFD_CLOEXEC, 0)
@@ -410,8 +317,7 @@ int run_guest(const struct config *config)
 	int ret, status = EXIT_STATUS_FAILURE;
 	bool user_error;
 
-	run.shows = config->sdl || config->vnc.given || !(config->headless || config->nodefaults);
-	run.has_console = !run.shows || isatty(STDIN_FILENO);
+	run.has_console = !displays_wanted(config) || isatty(STDIN_FILENO);
 	machine_block_signals();
 	hold_low_descriptors(&run);
 
@@ -458,11 +364,11 @@ int run_guest(const struct config *config)
 		goto close_disks;
 	}
 	release_low_descriptors(&run);
-	ret = create_display_path(&run, &err);
+	ret = displays_init(&run.displays, config, &run.board, &err);
 	if (!ret)
 		ret = create_console(&run, &err);
 	if (!ret) {
-		ret = start_displays(&run, &err);
+		ret = displays_start(&run.displays, run.hub, &err);
 		/* An option's value; what the host cannot do has other names. */
 		if (ret == -EINVAL)
 			status = EXIT_STATUS_USAGE;
@@ -473,7 +379,7 @@ int run_guest(const struct config *config)
 		status = EXIT_STATUS_USAGE;
 	if (!ret)
 		status = machine_run(&run.board.machine, &hooks, &err);
-	if (config->screenshot && run.refresh && !run.no_screenshot) {
+	if (config->screenshot && run.displays.refresh && !run.no_screenshot) {
 		struct error why;
 
 		if (write_screenshot(&run, config->screenshot, &why)) {
@@ -482,6 +388,7 @@ int run_guest(const struct config *config)
 				status = EXIT_STATUS_FAILURE;
 		}
 	}
+	displays_linger(&run.displays);
 	if (!tear_down(&run)) {
 		/* Neither may its thread's modules be unloaded under it, which exit() would do. */
 		console_terminal_stop(run.console);
@@ -491,6 +398,7 @@ int run_guest(const struct config *config)
 		_exit(status);
 	}
 	board_destroy(&run.board);
+	console_hub_destroy(run.hub);
 	console_terminal_destroy(run.console);
 close_disks:
 	disks_close(&run.disks);

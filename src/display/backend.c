@@ -19,6 +19,7 @@
 
 const struct backend_info backend_registry[] = {
 	{ "sdl", "a window (SDL2)", true, NULL },
+	{ "gtk", "a window with menus (GTK)", true, NULL },
 	{ "vnc", "a VNC server", true, NULL },
 	{ "png", "a PNG file that follows the screen", false, &backend_png_ops },
 	{ "null", "no display", false, &backend_null_ops },
@@ -158,6 +159,8 @@ static void live(struct display_backend *backend)
 	backend->ops->run(backend);
 	set_phase(backend, PHASE_ENDED);
 	backend->ops->fini(backend);
+	if (backend->host.closed)
+		backend->host.closed(backend->host.closed_opaque);
 	if (!backend_should_stop(backend))
 		log_info("display", "%s: closed; the guest goes on", backend->ops->name);
 }
@@ -262,6 +265,11 @@ bool backend_ended(struct display_backend *backend)
 	ended = backend->phase == PHASE_ENDED;
 	pthread_mutex_unlock(&backend->lock);
 	return ended;
+}
+
+bool backend_is_window(const struct display_backend *backend)
+{
+	return backend->ops->is_window;
 }
 
 void *display_backend_private(struct display_backend *backend)

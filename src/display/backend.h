@@ -34,6 +34,10 @@ struct display_host {
 	const struct display_settings *settings; /* NULL: display_settings_default */
 	struct console_hub *console;             /* NULL: the guest's serial line is elsewhere */
 	const char *guest_name;
+	/* run has returned by itself, the display is over; any thread, must only signal. May be
+	 * NULL. */
+	void (*closed)(void *opaque);
+	void *closed_opaque;
 };
 
 struct display_backend;
@@ -42,6 +46,7 @@ struct display_backend_ops {
 	unsigned abi;            /* DISPLAY_BACKEND_ABI */
 	const char *name;        /* "sdl": option and thread name */
 	const char *description; /* one line for --help */
+	bool is_window;          /* on this host's desktop: --keep-open is about these */
 	size_t private_size;     /* bytes of zeroed private memory, display_backend_private() */
 	/* All three run in the backend's thread. init opens what it needs: 0, or -errno and one
 	 * line; backend_start returns it. argument: the option's value (e.g. "127.0.0.1:1" of
@@ -74,6 +79,7 @@ void backend_destroy(struct display_backend *backend);
 void backend_notify(struct display_backend *backend);
 /* Whether run has ended by itself. Any thread. */
 bool backend_ended(struct display_backend *backend);
+bool backend_is_window(const struct display_backend *backend);
 
 /* For the backend's own use. */
 void *display_backend_private(struct display_backend *backend);

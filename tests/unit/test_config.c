@@ -68,6 +68,66 @@ static void config_defaults_suit_the_host(void **state)
 	assert_int_equal(config->timeout_seconds, 0);
 }
 
+static void config_scale_is_a_word_or_a_factor(void **state)
+{
+	static const struct {
+		const char *text;
+		enum display_scale scale;
+		unsigned percent;
+	} good[] = {
+		{ "fit", DISPLAY_SCALE_FIT, 100 },
+		{ "integer", DISPLAY_SCALE_INTEGER, 100 },
+		{ "1", DISPLAY_SCALE_FIXED, 100 },
+		{ "1.5", DISPLAY_SCALE_FIXED, 150 },
+		{ "2.", DISPLAY_SCALE_FIXED, 200 },
+		{ "0.25", DISPLAY_SCALE_FIXED, 25 },
+		{ "8.00", DISPLAY_SCALE_FIXED, 800 },
+	};
+	static const char *const bad[] = { "", "0", "0.24", "8.01", "9", "10", "-1", "1x", ".5",
+		"1.255", "inf", "fits", "1,5", "99999999999" };
+
+	(void)state;
+	assert_false(parse(0, NULL)->display.scale_given);
+	assert_int_equal(parse(0, NULL)->display.scale, DISPLAY_SCALE_FIT);
+	for (size_t i = 0; i < array_size(good); i++) {
+		const struct config *config = parse(WORDS("--scale", (char *)good[i].text));
+
+		assert_true(config->display.scale_given);
+		assert_int_equal(config->display.scale, good[i].scale);
+		assert_int_equal(config->display.scale_percent, good[i].percent);
+	}
+	for (size_t i = 0; i < array_size(bad); i++)
+		assert_begins(complaint(WORDS("--scale", (char *)bad[i])), "--scale ");
+}
+
+static void config_display_words_are_known(void **state)
+{
+	(void)state;
+	assert_int_equal(
+		parse(WORDS("--filter", "nearest"))->display.filter, DISPLAY_FILTER_NEAREST);
+	assert_int_equal(parse(WORDS("--filter=smooth"))->display.filter, DISPLAY_FILTER_SMOOTH);
+	assert_begins(complaint(WORDS("--filter", "sharp")), "--filter sharp: not a filter");
+	assert_true(parse(0, NULL)->display.sync_locks);
+	assert_false(parse(WORDS("--lock-keys", "guest"))->display.sync_locks);
+	assert_begins(complaint(WORDS("--lock-keys", "host")), "--lock-keys host: ");
+}
+
+static void config_display_options_that_nothing_would_use_are_refused(void **state)
+{
+	(void)state;
+	assert_begins(complaint(WORDS("--vnc", "--keep-open")), "--keep-open: there is no window");
+	assert_begins(complaint(WORDS("--headless", "--fullscreen")), "--fullscreen: there is no");
+	assert_begins(complaint(WORDS("--nodefaults", "--scale=2")), "--scale: there is no window");
+	assert_begins(complaint(WORDS("--sdl", "--vnc-allow-remote")),
+		"--vnc-allow-remote: VNC is not served");
+	assert_begins(complaint(WORDS("--headless", "--vnc-password-file", "f")),
+		"--vnc-password-file: VNC is not served");
+	assert_begins(complaint(WORDS("--headless", "--gtk")), "--headless: it contradicts --gtk");
+	/* What the displays will be is not known yet: none was chosen. */
+	assert_true(parse(WORDS("--keep-open", "--vnc-allow-remote"))->display.keep_open);
+	assert_true(parse(WORDS("--gtk", "--vnc", "--scale", "2"))->gtk);
+}
+
 static void config_default_cpus_are_those_that_may_be_used(void **state)
 {
 	cpu_set_t all, one;
@@ -348,6 +408,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(config_defaults_suit_the_host),
+		cmocka_unit_test(config_scale_is_a_word_or_a_factor),
+		cmocka_unit_test(config_display_words_are_known),
+		cmocka_unit_test(config_display_options_that_nothing_would_use_are_refused),
 		cmocka_unit_test(config_default_cpus_are_those_that_may_be_used),
 		cmocka_unit_test(config_memory_is_taken_as_asked),
 		cmocka_unit_test(config_kernel_is_option_or_operand),

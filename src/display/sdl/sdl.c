@@ -512,6 +512,7 @@ const struct display_backend_ops vmgui_backend_ops = {
 	.abi = DISPLAY_BACKEND_ABI,
 	.name = "sdl",
 	.description = "a window (SDL2)",
+	.is_window = true,
 	.private_size = sizeof(struct sdl_window),
 	.init = sdl_init,
 	.run = sdl_run,
