@@ -92,7 +92,9 @@ struct vnc_server {
 };
 
 /* A page boundary at each row, so that a small picture touches few pages. */
-#define VNC_STRIDE_PIXELS 4096u
+#define VNC_STRIDE_PIXELS  4096u
+#define VNC_DEFAULT_WIDTH  640u /* before the guest has a picture */
+#define VNC_DEFAULT_HEIGHT 480u
 
 /* The "vnc" thread. */
 VMGUI_MUST_USE int vnc_clients_init(struct vnc_server *server, struct error *err);
@@ -100,6 +102,24 @@ void vnc_clients_fini(struct vnc_server *server); /* disconnects and joins */
 /* Takes the connection over; -EBUSY, -ENOMEM...: it is still the caller's. */
 VMGUI_MUST_USE int vnc_clients_add(struct vnc_server *server, int fd);
 void vnc_clients_reap(struct vnc_server *server); /* joins those that are finished */
+
+/* A client's own two threads. */
+bool vnc_client_is_shut(rfbClientPtr rfb);
+/* Makes both of them return from whatever they do with the connection. Any thread. */
+void vnc_client_disconnect(struct vnc_client *client);
+
+/* updates.c. open: a reader of the surface and a picture, false and a line: no memory. */
+VMGUI_MUST_USE bool vnc_updates_open(struct vnc_client *client);
+void vnc_updates_close(struct vnc_client *client);
+void vnc_updates_first_look(struct vnc_client *client); /* before the handshake tells the size */
+void *vnc_updates_main(void *client);                   /* "vnc-out-N" */
+
+/* handshake.c. Deadlines are in vnc_now_ms; -1: none. */
+VMGUI_MUST_USE int vnc_wait_readable(int fd, int64_t deadline); /* 0, -ETIMEDOUT, -errno */
+VMGUI_MUST_USE int vnc_read(int fd, void *buffer, size_t length, int64_t deadline);
+/* The library's client for a connection; NULL and a line: it is not worth it. */
+rfbClientPtr vnc_handshake(struct vnc_client *client, int fd, int64_t deadline);
+VMGUI_MUST_USE int vnc_handshake_warm_up(rfbScreenInfoPtr screen);
 
 /* Any thread. */
 void vnc_server_wake(struct vnc_server *server);
