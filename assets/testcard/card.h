@@ -89,6 +89,9 @@ void interrupts_unmask(unsigned irq);
 void interrupts_wait(void);
 /* Interrupts at about that rate from the PIT's counter 0; 0 stops them. */
 void pit_start(uint32_t hz);
+/* Halts for that long, at most 50 ms; stops what pit_start has started. Interrupts of other devices
+ * are taken meanwhile: look at all devices afterwards. */
+void pit_pause(uint32_t microseconds);
 
 /* ---- serial.c ---- */
 
@@ -145,7 +148,8 @@ void font_draw(int x, int y, int scale, uint32_t colour, const char *text);
 struct card_state {
 	char key[48]; /* the last key, or empty */
 	unsigned leds, buttons;
-	int x, y, wheel;
+	int x, y, wheel, hwheel;
+	bool absolute; /* where the pointer is comes from the vmmouse */
 	uint32_t frame;
 };
 
@@ -158,8 +162,11 @@ void picture_leave(void);
 /* ---- ps2.c, keys.c ---- */
 
 struct mouse_event {
-	int dx, dy, wheel; /* right, down, up positive */
+	int dx, dy;        /* right, down positive */
+	int wheel, hwheel; /* up, right positive */
 	unsigned buttons;  /* 1 left, 2 right, 4 middle, 8 side, 16 extra */
+	bool absolute;     /* in place of dx, dy: */
+	uint32_t x, y;     /* 0..0xffff is the screen's width and height */
 };
 
 enum ps2_event_kind {
@@ -180,6 +187,10 @@ void ps2_init(void);
 /* The next event that the controller holds; kind PS2_NONE: no more. */
 struct ps2_event ps2_next(void);
 void ps2_set_leds(unsigned leds); /* 1 scroll, 2 num, 4 caps */
+/* Each byte from the controller is read that much later; 0: at once. */
+void ps2_set_delay(uint32_t microseconds);
+/* Says `scan` and the bytes for each sequence of the keyboard's. */
+void ps2_report_scans(bool on);
 /* What answered: 0 no keyboard or mouse, else a mask of these. */
 enum {
 	PS2_HAS_KEYBOARD = 1,
@@ -202,6 +213,15 @@ enum {
 	KEY_HANJA = 123,
 };
 
+/* ---- vmmouse.c: once the PS/2 mouse has said something ---- */
+
+bool vmmouse_found(void);
+bool vmmouse_enable(void);
+void vmmouse_disable(void);
+bool vmmouse_enabled(void);
+/* False: it holds no more. */
+bool vmmouse_next(struct mouse_event *event);
+
 /* ---- acpi.c ---- */
 
 void acpi_init(void);
@@ -223,5 +243,10 @@ void command_run_list(const char *list);
 extern struct card_state card;
 void card_set_rate(uint32_t fps);
 void card_mode_changed(void);
+/* From the vmmouse, or from the PS/2 mouse. False: there is no such thing. */
+bool card_set_absolute(bool absolute);
+void card_set_delay(uint32_t microseconds);
+/* Keys are kept in memory from now on and not reported; off: reports what was kept. */
+void card_record(bool on);
 
 #endif

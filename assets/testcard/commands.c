@@ -116,6 +116,58 @@ static bool run_leds(char **words)
 	return true;
 }
 
+static bool run_pointer(char **words)
+{
+	bool absolute = text_equal(words[1], "absolute");
+
+	if (!absolute && !text_equal(words[1], "relative"))
+		return false;
+	if (card_set_absolute(absolute))
+		report("pointer %s", words[1]);
+	else
+		report("error pointer absolute: there is no vmmouse");
+	picture_update(&card);
+	return true;
+}
+
+static bool run_slow(char **words)
+{
+	uint32_t delay;
+
+	if (!number_word(words[1], &delay) || delay > 50000)
+		return false;
+	card_set_delay(delay);
+	report("slow %u", delay);
+	return true;
+}
+
+static bool on_word(const char *word, bool *on)
+{
+	*on = text_equal(word, "on");
+	return *on || text_equal(word, "off");
+}
+
+static bool run_scan(char **words)
+{
+	bool on;
+
+	if (!on_word(words[1], &on))
+		return false;
+	ps2_report_scans(on);
+	report("scans %s", words[1]);
+	return true;
+}
+
+static bool run_record(char **words)
+{
+	bool on;
+
+	if (!on_word(words[1], &on))
+		return false;
+	card_record(on);
+	return true;
+}
+
 static bool run_smp(char **words)
 {
 	(void)words;
@@ -166,9 +218,13 @@ static const struct command commands[] = {
 	{ "fps", 1, run_fps, "fps N" },
 	{ "leds", 1, run_leds, "leds MASK" },
 	{ "mode", 3, run_mode, "mode WIDTH HEIGHT DEPTH" },
+	{ "pointer", 1, run_pointer, "pointer absolute|relative" },
 	{ "poweroff", 0, run_poweroff, "poweroff" },
+	{ "record", 1, run_record, "record on|off" },
 	{ "rect", 5, run_rect, "rect X Y WIDTH HEIGHT RRGGBB" },
 	{ "reset", 1, run_reset, "reset kbd|port92|cf9|acpi|triple" },
+	{ "scan", 1, run_scan, "scan on|off" },
+	{ "slow", 1, run_slow, "slow MICROSECONDS" },
 	{ "smp", 0, run_smp, "smp" },
 	{ "sum", 0, run_sum, "sum" },
 };

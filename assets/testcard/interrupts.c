@@ -17,6 +17,8 @@
 #define PIT_RATE_HZ  1193182u
 #define PIT_MODE2    0x34 /* counter 0, both bytes, rate generator */
 #define PIT_MODE0    0x30 /* counter 0, both bytes, one shot */
+#define PIT_STATUS   0xe2 /* read back: the status of counter 0 */
+#define PIT_OUT      0x80 /* in the status: the one shot is over */
 
 #define GATE_INTERRUPT 0x8e /* present, for ring 0, 64-bit interrupt gate */
 
@@ -107,6 +109,20 @@ void pit_start(uint32_t hz)
 	out8(PIT_COUNTER0, (uint8_t)count);
 	out8(PIT_COUNTER0, (uint8_t)(count >> 8));
 	interrupts_unmask(IRQ_PIT);
+}
+
+void pit_pause(uint32_t microseconds)
+{
+	uint32_t count = microseconds * 1193u / 1000 + 1;
+
+	out8(PIT_CONTROL, PIT_MODE0);
+	out8(PIT_COUNTER0, (uint8_t)count);
+	out8(PIT_COUNTER0, (uint8_t)(count >> 8));
+	interrupts_unmask(IRQ_PIT);
+	do {
+		interrupts_wait();
+		out8(PIT_CONTROL, PIT_STATUS);
+	} while (!(in8(PIT_COUNTER0) & PIT_OUT));
 }
 
 /* Entered from the exception stubs, on a fresh stack. Nothing can be trusted any more: say what it

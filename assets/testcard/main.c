@@ -4,12 +4,67 @@
 
 struct card_state card;
 
+#define RECORD_MAX    65536
+#define RECORD_LINE   16 /* keys a line */
+#define RECORD_DOWN   0x4000
+#define RECORD_REPEAT 0x8000
+
 static uint32_t rate; /* frames a second; 0: only when something happens */
+static uint32_t delay;
+
+static struct {
+	bool on;
+	uint16_t key[RECORD_MAX]; /* code and RECORD_ bits */
+	unsigned count;           /* also of those that found no place */
+} record;
 
 void card_set_rate(uint32_t fps)
 {
 	rate = fps;
 	pit_start(fps);
+}
+
+void card_set_delay(uint32_t microseconds)
+{
+	delay = microseconds;
+	ps2_set_delay(delay);
+	if (!delay)
+		pit_start(rate); /* was it the animation's before */
+}
+
+bool card_set_absolute(bool absolute)
+{
+	if (absolute == card.absolute)
+		return true;
+	if (absolute && (!(ps2_found() & PS2_HAS_MOUSE) || !vmmouse_found() || !vmmouse_enable()))
+		return false;
+	if (!absolute)
+		vmmouse_disable();
+	card.absolute = absolute;
+	return true;
+}
+
+void card_record(bool on)
+{
+	char line[RECORD_LINE * 5 + 1];
+	size_t length = 0;
+
+	for (unsigned i = 0; i < record.count && i < RECORD_MAX; i++) {
+		unsigned key = record.key[i];
+
+		length += text_format(line + length, sizeof(line) - length, " %u%c",
+			key & ~(unsigned)(RECORD_DOWN | RECORD_REPEAT),
+			key & RECORD_REPEAT ? '*'
+			: key & RECORD_DOWN ? '+'
+					    : '-');
+		if ((i + 1) % RECORD_LINE && i + 1 < record.count && i + 1 < RECORD_MAX)
+			continue;
+		report("recorded%s", line);
+		length = 0;
+	}
+	report("record %s %u", on ? "on" : "off", record.count);
+	record.on = on;
+	record.count = 0;
 }
 
 void card_mode_changed(void)
@@ -23,6 +78,15 @@ void card_mode_changed(void)
 	report("mode %s", name);
 }
 
+static void record_key(const struct ps2_event *event)
+{
+	if (record.count < RECORD_MAX)
+		record.key[record.count] =
+			(uint16_t)(event->code | (event->down ? RECORD_DOWN : 0) |
+				   (event->repeat ? RECORD_REPEAT : 0));
+	record.count++;
+}
+
 static void key_event(const struct ps2_event *event)
 {
 	char unknown[16];
@@ -32,11 +96,14 @@ static void key_event(const struct ps2_event *event)
 		text_format(unknown, sizeof(unknown), "scan-%x", event->scan);
 		name = unknown;
 	}
-	report("key %u %s %s", event->code,
-		event->repeat ? "repeat"
-		: event->down ? "down"
-			      : "up",
-		name);
+	if (record.on)
+		record_key(event);
+	else
+		report("key %u %s %s", event->code,
+			event->repeat ? "repeat"
+			: event->down ? "down"
+				      : "up",
+			name);
 	text_format(card.key, sizeof(card.key), "%s %s", name, event->down ? "down" : "up");
 	if (event->down && !event->repeat) {
 		unsigned leds = card.leds;
@@ -57,35 +124,61 @@ static int limit(int value, int max)
 	return value < 0 ? 0 : value > max ? max : value;
 }
 
+/* The pixel that a place of the vmmouse's is in; as libinput has it. */
+static int scale(uint32_t place, uint32_t size)
+{
+	return (int)((uint64_t)place * size >> 16);
+}
+
 static void mouse_event(const struct mouse_event *mouse)
 {
+	card.wheel += mouse->wheel;
+	card.hwheel += mouse->hwheel;
+	card.buttons = mouse->buttons;
+	if (mouse->absolute) {
+		card.x = limit(scale(mouse->x, screen.width), (int)screen.width - 1);
+		card.y = limit(scale(mouse->y, screen.height), (int)screen.height - 1);
+		report("absolute %u %u %u %d %d %d", mouse->x, mouse->y, mouse->buttons,
+			mouse->wheel, card.x, card.y);
+		return;
+	}
 	card.x = limit(card.x + mouse->dx, (int)screen.width - 1);
 	card.y = limit(card.y + mouse->dy, (int)screen.height - 1);
-	card.wheel += mouse->wheel;
-	card.buttons = mouse->buttons;
 	report("mouse %d %d %u %d %d %d", mouse->dx, mouse->dy, mouse->buttons, mouse->wheel,
 		card.x, card.y);
+	if (mouse->hwheel)
+		report("hwheel %d", mouse->hwheel);
+}
+
+static void run_lines(void)
+{
+	const char *line;
+
+	while ((line = serial_line()))
+		command_run(line);
 }
 
 /* Everything that the devices have to say; true if the picture changes. */
 static bool collect(void)
 {
-	const char *line;
 	bool changed;
 
-	while ((line = serial_line()))
-		command_run(line);
+	run_lines();
 	changed = rate != 0; /* woken by the clock; not if it has just been stopped */
 	for (;;) {
 		struct ps2_event event = ps2_next();
 
 		if (event.kind == PS2_NONE)
 			break;
+		/* The wait for the delay takes the serial port's interrupts, too. */
+		if (delay)
+			run_lines();
 		if (event.kind == PS2_KEY)
 			key_event(&event);
 		else
 			mouse_event(&event.mouse);
-		changed = true;
+		/* A record is for speed. */
+		changed |= !record.on;
 	}
 	if (acpi_power_button()) {
 		report("power button");
@@ -108,16 +201,19 @@ void card_main(const void *boot_params)
 	screen_init();
 	acpi_init();
 	ps2_init();
+	(void)card_set_absolute(true);
 	card.x = (int)screen.width / 2;
 	card.y = (int)screen.height / 2;
 	picture_paint(&card);
 	screen_mode_name(name, sizeof(name));
 	devices = ps2_found();
-	report("devices keyboard %u mouse %u wheel %u buttons %u", !!(devices & PS2_HAS_KEYBOARD),
-		!!(devices & PS2_HAS_MOUSE), !!(devices & PS2_HAS_WHEEL),
+	report("devices keyboard %u mouse %u wheel %u buttons %u absolute %u",
+		!!(devices & PS2_HAS_KEYBOARD), !!(devices & PS2_HAS_MOUSE),
+		!!(devices & PS2_HAS_WHEEL),
 		devices & PS2_HAS_BUTTONS5 ? 5
 		: devices & PS2_HAS_MOUSE  ? 3
-					   : 0);
+					   : 0,
+		card.absolute);
 	report("card: ready %s", screen.base ? name : "none");
 
 	value = boot_parameter("testcard.fps");

@@ -349,11 +349,15 @@ static void draw_leds(unsigned leds)
 	lamp(&layout.leds, 2, 3, leds & 1, "scrl");
 }
 
-static void draw_buttons(unsigned buttons, int wheel)
+static void draw_buttons(unsigned buttons, int wheel, int hwheel)
 {
 	char number[TEXT_BYTES];
 
-	text_format(number, sizeof(number), "%d", wheel);
+	/* The sideways wheel only where there is one. */
+	if (hwheel)
+		text_format(number, sizeof(number), "%d,%d", wheel, hwheel);
+	else
+		text_format(number, sizeof(number), "%d", wheel);
 	lamp(&layout.buttons, 0, 6, buttons & 1, "L");
 	lamp(&layout.buttons, 1, 6, buttons & 4, "M");
 	lamp(&layout.buttons, 2, 6, buttons & 2, "R");
@@ -376,6 +380,11 @@ static void draw_frame(uint32_t frame)
 		body.x + gap, body.y + body.height - gap - height, track, height, COLOUR_LAMP_OFF);
 	screen_fill(body.x + gap + (int)(frame % SWEEP_STEPS) * mark,
 		body.y + body.height - gap - height, mark, height, COLOUR_LAMP_ON);
+}
+
+static void draw_pointer_panel(bool absolute)
+{
+	panel(&layout.pointer, absolute ? "absolute pointer" : "relative pointer");
 }
 
 static void draw_pointer(int x, int y)
@@ -458,11 +467,11 @@ void picture_paint(const struct card_state *state)
 	panel(&layout.leds, "keyboard");
 	panel(&layout.buttons, "mouse");
 	panel(&layout.frame, "frame");
-	panel(&layout.pointer, "pointer");
 	draw_key(state->key);
 	draw_leds(state->leds);
-	draw_buttons(state->buttons, state->wheel);
+	draw_buttons(state->buttons, state->wheel, state->hwheel);
 	draw_frame(state->frame);
+	draw_pointer_panel(state->absolute);
 	draw_pointer(state->x, state->y);
 	show_cursor(state->x, state->y);
 	shown = *state;
@@ -478,11 +487,14 @@ void picture_update(const struct card_state *state)
 		draw_key(state->key);
 	if (shown.leds != state->leds)
 		draw_leds(state->leds);
-	if (shown.buttons != state->buttons || shown.wheel != state->wheel)
-		draw_buttons(state->buttons, state->wheel);
+	if (shown.buttons != state->buttons || shown.wheel != state->wheel ||
+		shown.hwheel != state->hwheel)
+		draw_buttons(state->buttons, state->wheel, state->hwheel);
 	if (shown.frame != state->frame)
 		draw_frame(state->frame);
-	if (shown.x != state->x || shown.y != state->y)
+	if (shown.absolute != state->absolute)
+		draw_pointer_panel(state->absolute);
+	if (shown.x != state->x || shown.y != state->y || shown.absolute != state->absolute)
 		draw_pointer(state->x, state->y);
 	show_cursor(state->x, state->y);
 	shown = *state;

@@ -34,6 +34,7 @@
 
 #define MOUSE_ID_WHEEL    3
 #define MOUSE_ID_EXPLORER 4
+#define EXPLORER_SIDEWAYS 0x40 /* in the fourth byte: the Explorer 4.0's other wheel */
 
 #define SCAN_E0          0xe0
 #define SCAN_E1          0xe1
@@ -44,11 +45,14 @@
 #define SCAN_HANJA       0xf1
 #define PAUSE_BYTES      2 /* after E1, for down and for up each */
 #define PAUSE_BREAK      0x9d
+#define SEQUENCE_BYTES   3 /* at most */
 
 /* How often to look for an answer; 17 us each where a port access is slow. */
 #define POLLS 4000
 
 static unsigned found;
+static uint32_t delay; /* before a byte is read */
+static bool report_scans;
 
 /* Bytes that came from one device while the other was being asked. */
 static struct {
@@ -62,11 +66,15 @@ static struct {
 	unsigned pause_bytes;
 	bool pause_break;
 	bool down[256];
+	uint8_t sequence[SEQUENCE_BYTES]; /* so far, for report_scans */
+	unsigned sequence_bytes;
 } keyboard;
 
 static struct {
 	uint8_t packet[4];
 	unsigned count, length;
+	unsigned side_buttons;
+	bool announced; /* the vmmouse may hold something */
 } mouse;
 
 static void keep(uint8_t byte, bool from_mouse)
@@ -224,10 +232,49 @@ static bool key_event(struct ps2_event *event, unsigned scan, bool down)
 	return true;
 }
 
+void ps2_set_delay(uint32_t microseconds)
+{
+	delay = microseconds;
+}
+
+void ps2_report_scans(bool on)
+{
+	report_scans = on;
+}
+
+static void report_sequence(void)
+{
+	char text[3 * SEQUENCE_BYTES + 1];
+	size_t length = 0;
+
+	for (unsigned i = 0; i < keyboard.sequence_bytes; i++)
+		length += text_format(
+			text + length, sizeof(text) - length, " %02x", keyboard.sequence[i]);
+	report("scan%s", text);
+}
+
+/* Notes the byte; at a sequence's end, says it. */
+static void note_scan(uint8_t byte)
+{
+	bool inside = byte == SCAN_E0 || byte == SCAN_E1;
+
+	if (keyboard.sequence_bytes < SEQUENCE_BYTES)
+		keyboard.sequence[keyboard.sequence_bytes++] = byte;
+	/* E1 has two bytes to come. */
+	if (keyboard.sequence[0] == SCAN_E1 && keyboard.sequence_bytes <= PAUSE_BYTES)
+		inside = true;
+	if (inside)
+		return;
+	report_sequence();
+	keyboard.sequence_bytes = 0;
+}
+
 static bool keyboard_byte(struct ps2_event *event, uint8_t byte)
 {
 	unsigned prefix = keyboard.prefix, scan;
 
+	if (report_scans)
+		note_scan(byte);
 	if (byte == SCAN_E0 || byte == SCAN_E1) {
 		keyboard.prefix = byte;
 		keyboard.pause_bytes = 0;
@@ -290,15 +337,34 @@ static bool mouse_byte(struct ps2_event *event, uint8_t byte)
 	event->mouse.dy = -(packet[2] - (head & 0x20 ? 256 : 0));
 	event->mouse.buttons = head & 7;
 	if (mouse.length == 4) {
-		int wheel = packet[3] & 0x0f;
+		int wheel = packet[3] & 0x0f, sideways = packet[3] & 0x3f;
 
-		event->mouse.wheel = wheel & 8 ? 16 - wheel : -wheel;
-		if (found & PS2_HAS_BUTTONS5)
-			event->mouse.buttons |= (packet[3] & 0x30u) >> 1;
-		else
+		if (!(found & PS2_HAS_BUTTONS5)) {
 			event->mouse.wheel = -(int8_t)packet[3];
+		} else if ((packet[3] & 0xc0) == EXPLORER_SIDEWAYS) {
+			/* Left positive; without the two buttons, which stay as they are. */
+			event->mouse.hwheel = sideways & 0x20 ? 64 - sideways : -sideways;
+			event->mouse.buttons |= mouse.side_buttons;
+		} else {
+			event->mouse.wheel = wheel & 8 ? 16 - wheel : -wheel;
+			mouse.side_buttons = (packet[3] & 0x30u) >> 1;
+			event->mouse.buttons |= mouse.side_buttons;
+		}
 	}
 	return true;
+}
+
+/* A place from the vmmouse, which a packet of the PS/2 mouse has announced. */
+static bool absolute_event(struct ps2_event *event)
+{
+	*event = (struct ps2_event){ .kind = PS2_NONE };
+	if (!mouse.announced)
+		return false;
+	if (vmmouse_next(&event->mouse))
+		event->kind = PS2_MOUSE;
+	else
+		mouse.announced = false;
+	return event->kind != PS2_NONE;
 }
 
 struct ps2_event ps2_next(void)
@@ -309,6 +375,8 @@ struct ps2_event ps2_next(void)
 		uint8_t byte, status;
 		bool from_mouse;
 
+		if (absolute_event(&event))
+			break;
 		if (kept.count > 0) {
 			byte = kept.byte[kept.head];
 			from_mouse = kept.mouse[kept.head];
@@ -318,11 +386,16 @@ struct ps2_event ps2_next(void)
 			status = in8(PORT_STATUS);
 			if (!(status & STATUS_OUTPUT_FULL))
 				break;
+			if (delay)
+				pit_pause(delay);
 			byte = in8(PORT_DATA);
 			from_mouse = status & STATUS_FROM_MOUSE;
 		}
-		if (from_mouse ? mouse_byte(&event, byte) : keyboard_byte(&event, byte))
+		if (!(from_mouse ? mouse_byte(&event, byte) : keyboard_byte(&event, byte)))
+			continue;
+		if (!from_mouse || !vmmouse_enabled())
 			break;
+		mouse.announced = true;
 	}
 	return event;
 }
