@@ -1,11 +1,10 @@
-/* SDL's scancodes, and where the picture is in a window. */
+/* SDL's scancodes. */
 #include <SDL_scancode.h>
 #include <linux/input-event-codes.h>
 #include <stdbool.h>
 
 #include "cmocka_all.h"
 #include "core/util.h"
-#include "display/sdl/geometry.h"
 #include "display/sdl/scancodes.h"
 
 static void scancodes_whole_keyboard_is_mapped(void **state)
@@ -69,57 +68,6 @@ static void scancodes_out_of_range_is_no_key(void **state)
 		assert_true(sdl_scancode_to_evdev(scancode) < KEY_CNT);
 }
 
-static void expect_fit(int pw, int ph, int ww, int wh, int x, int y, int width, int height)
-{
-	struct placement placement = geometry_fit(pw, ph, ww, wh);
-
-	assert_int_equal(placement.x, x);
-	assert_int_equal(placement.y, y);
-	assert_int_equal(placement.width, width);
-	assert_int_equal(placement.height, height);
-}
-
-static void geometry_picture_fits_and_keeps_its_proportions(void **state)
-{
-	(void)state;
-	expect_fit(640, 480, 640, 480, 0, 0, 640, 480);
-	expect_fit(640, 480, 1280, 960, 0, 0, 1280, 960);
-	expect_fit(640, 480, 1000, 480, 180, 0, 640, 480);
-	expect_fit(640, 480, 640, 1000, 0, 260, 640, 480);
-	expect_fit(640, 480, 320, 240, 0, 0, 320, 240);
-	expect_fit(3840, 2160, 1, 1, 0, 0, 1, 1);
-	expect_fit(1, 2160, 65535, 3, 32767, 0, 1, 3);
-}
-
-static void geometry_places_map_to_pixels(void **state)
-{
-	struct placement placement = geometry_fit(640, 480, 1480, 960); /* twice, 100 left */
-
-	(void)state;
-	assert_int_equal(geometry_to_picture(0, placement.x, placement.width, 640), 0);
-	assert_int_equal(geometry_to_picture(100, placement.x, placement.width, 640), 0);
-	assert_int_equal(geometry_to_picture(102, placement.x, placement.width, 640), 1);
-	assert_int_equal(geometry_to_picture(1379, placement.x, placement.width, 640), 639);
-	assert_int_equal(geometry_to_picture(1479, placement.x, placement.width, 640), 639);
-	assert_int_equal(geometry_to_picture(-5, 0, 640, 640), 0);
-	assert_int_equal(geometry_to_picture(5, 0, 0, 640), 0);
-}
-
-static void geometry_window_is_no_larger_than_its_screen(void **state)
-{
-	int width, height;
-
-	(void)state;
-	geometry_window_size(800, 600, 1920, 1080, &width, &height);
-	assert_int_equal(width, 800);
-	assert_int_equal(height, 600);
-	geometry_window_size(3840, 2160, 1920, 1000, &width, &height);
-	assert_int_equal(width, 1778);
-	assert_int_equal(height, 1000);
-	geometry_window_size(800, 600, 0, 0, &width, &height); /* unknown */
-	assert_int_equal(width, 800);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -127,9 +75,6 @@ int main(void)
 		cmocka_unit_test(scancodes_keys_are_where_they_belong),
 		cmocka_unit_test(scancodes_no_two_keys_of_the_main_block_are_one),
 		cmocka_unit_test(scancodes_out_of_range_is_no_key),
-		cmocka_unit_test(geometry_picture_fits_and_keeps_its_proportions),
-		cmocka_unit_test(geometry_places_map_to_pixels),
-		cmocka_unit_test(geometry_window_is_no_larger_than_its_screen),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

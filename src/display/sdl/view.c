@@ -136,8 +136,8 @@ static void resize_window(struct sdl_view *view, bool first)
 		return;
 	if (SDL_GetDisplayUsableBounds(SDL_GetWindowDisplayIndex(view->window), &usable) == 0)
 		SDL_GetWindowBordersSize(view->window, &top, &left, &bottom, &right);
-	geometry_window_size((int)view->width, (int)view->height, usable.w - left - right,
-		usable.h - top - bottom, &width, &height);
+	geometry_window_size(DISPLAY_SCALE_FIT, 100, (int)view->width, (int)view->height,
+		usable.w - left - right, usable.h - top - bottom, &width, &height);
 	SDL_SetWindowSize(view->window, width, height);
 	if (first) {
 		SDL_SetWindowPosition(view->window, SDL_WINDOWPOS_CENTERED, SDL_WINDOWPOS_CENTERED);

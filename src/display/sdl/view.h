@@ -11,7 +11,7 @@
 #include <SDL.h>
 
 #include "core/error.h"
-#include "display/sdl/geometry.h"
+#include "display/geometry.h"
 #include "display/surface.h"
 
 struct sdl_view {
