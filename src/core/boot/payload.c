@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 
 #include "core/boot/image_cache.h"
+#include "core/boot/unpack_progress.h"
 #include "core/module.h"
 
 #define MAX_OUTPUT_BYTES GIB(1)
@@ -95,6 +96,7 @@ static int unpack(
 		.input_bytes = request->input_bytes,
 		.output_room = request->output_bytes,
 	};
+	struct unpack_progress progress = { .period_ms = UNPACK_PROGRESS_PERIOD_MS };
 	int r;
 
 	if (request->use_cache) {
@@ -105,7 +107,10 @@ static int unpack(
 	job.output = boot_source_map(request->output_bytes);
 	if (!job.output)
 		return error_set(err, ENOMEM, "no memory for %zu bytes", request->output_bytes);
+	unpack_progress_start(
+		&progress, payload_format_name(request->format), job.output, request->output_bytes);
 	r = run_module(request->format, &job, err);
+	unpack_progress_stop(&progress);
 	if (!r && job.output_bytes != request->output_bytes)
 		r = error_set(err, EINVAL, "it unpacks to %zu bytes, not to %zu as it says",
 			job.output_bytes, request->output_bytes);
