@@ -1,83 +1,13 @@
-/* The card's own letters: 5 by 9 dots in a cell of 6 by 10, ASCII 32 to 127, drawn on the sheet
- * below, sixteen to a band. Enlarged ones get their diagonals smoothed. */
+/* Writes with the letters of the sheet. Enlarged ones get their diagonals smoothed. */
 #include "card.h"
-
-#define GLYPH_WIDTH  5
-#define GLYPH_HEIGHT 9
-#define FIRST        32
-#define PER_BAND     16
-#define GLYPHS       96
-
-/* clang-format off */
-static const char *const sheet[GLYPHS / PER_BAND * GLYPH_HEIGHT] = {
-	"        #    # #          #   ##  #  ##     #      #   #                                      # ",
-	"        #    # #   # #   #### ##  # #  #    #     #     #    # #    #                         # ",
-	"        #    # #  ##### # #      #  #  #    #    #       #    #     #                        #  ",
-	"        #          # #   ###    #    ##          #       #  ##### #####       #####         #   ",
-	"        #         #####   # #  #    #  ##        #       #    #     #                      #    ",
-	"                   # #  ####  #  ## #  #          #     #    # #    #     ##         ##   #     ",
-	"        #                 #   #  ##  ## #          #   #                  ##         ##   #     ",
-	"                                                                           #                    ",
-	"                                                                          #                     ",
-
-	" ###    #    ###  ####     #  #####   ##  #####  ###   ###                  #       #      ###  ",
-	"#   #  ##   #   #     #   ##  #      #        # #   # #   #  ##     ##     #         #    #   # ",
-	"#  ## # #       #     #  # #  ####  #        #  #   # #   #  ##     ##    #   #####   #       # ",
-	"# # #   #     ##   ###  #  #      # ####     #   ###   ####              #             #    ##  ",
-	"##  #   #    #        # #####     # #   #   #   #   #     #               #   #####   #     #   ",
-	"#   #   #   #         #    #  #   # #   #   #   #   #    #   ##     ##     #         #          ",
-	" ###  ##### ##### ####     #   ###   ###    #    ###   ##    ##     ##      #       #       #   ",
-	"                                                                     #                          ",
-	"                                                                    #                           ",
-
-	" ###    #   ####   ###  ###   ##### #####  ###  #   #  ###    ### #   # #     #   # #   #  ###  ",
-	"#   #  # #  #   # #   # #  #  #     #     #   # #   #   #      #  #  #  #     ## ## ##  # #   # ",
-	"# ### #   # #   # #     #   # #     #     #     #   #   #      #  # #   #     # # # ##  # #   # ",
-	"# # # #   # ####  #     #   # ####  ####  # ### #####   #      #  ##    #     # # # # # # #   # ",
-	"# ### ##### #   # #     #   # #     #     #   # #   #   #      #  # #   #     #   # #  ## #   # ",
-	"#     #   # #   # #   # #  #  #     #     #   # #   #   #   #  #  #  #  #     #   # #  ## #   # ",
-	" #### #   # ####   ###  ###   ##### #      #### #   #  ###   ##   #   # ##### #   # #   #  ###  ",
-	"                                                                                                ",
-	"                                                                                                ",
-
-	"####   ###  ####   #### ##### #   # #   # #   # #   # #   # #####  ###  #      ###    #         ",
-	"#   # #   # #   # #       #   #   # #   # #   # #   # #   #     #  #    #        #   # #        ",
-	"#   # #   # #   # #       #   #   # #   # #   #  # #   # #     #   #     #       #  #   #       ",
-	"####  #   # ####   ###    #   #   # #   # # # #   #     #     #    #      #      #              ",
-	"#     # # # # #       #   #   #   #  # #  # # #  # #    #    #     #       #     #              ",
-	"#     #  #  #  #      #   #   #   #  # #  ## ## #   #   #   #      #        #    #              ",
-	"#      ## # #   # ####    #    ###    #   #   # #   #   #   #####  ###      #  ###              ",
-	"                                                                                          ##### ",
-	"                                                                                                ",
-
-	" #          #               #         ##        #       #      #  #      ##                     ",
-	"  #         #               #        #  #       #                 #       #                     ",
-	"   #   ###  ####   ####  ####  ###   #     #### ####   ##     ##  #  #    #   ## #  ####   ###  ",
-	"          # #   # #     #   # #   # ###   #   # #   #   #      #  # #     #   # # # #   # #   # ",
-	"       #### #   # #     #   # #####  #    #   # #   #   #      #  ##      #   # # # #   # #   # ",
-	"      #   # #   # #     #   # #      #    #   # #   #   #      #  # #     #   # # # #   # #   # ",
-	"       #### ####   ####  ####  ####  #     #### #   #  ###     #  #  #    ##  # # # #   #  ###  ",
-	"                                              #             #  #                                ",
-	"                                           ###               ##                                 ",
-
-	"                         #                                           ##   #   ##          ##### ",
-	"                         #                                          #     #     #         ##### ",
-	"####   #### # ##   #### ####  #   # #   # #   # #   # #   # #####   #     #     #    #  # ##### ",
-	"#   # #   # ##  # #      #    #   # #   # # # #  # #  #   #    #   #      #      #  # # # ##### ",
-	"#   # #   # #      ###   #    #   # #   # # # #   #   #   #   #     #     #     #   #  #  ##### ",
-	"#   # #   # #         #  #  # #  ##  # #  # # #  # #  #   #  #      #     #     #         ##### ",
-	"####   #### #     ####    ##   ## #   #    # #  #   #  #### #####    ##   #   ##          ##### ",
-	"#         #                                               #               #                     ",
-	"#         #                                            ###                                      ",
-};
-/* clang-format on */
+#include "font_sheet.h"
 
 static bool dot(unsigned glyph, int x, int y)
 {
-	if (x < 0 || y < 0 || x >= GLYPH_WIDTH || y >= GLYPH_HEIGHT)
+	if (x < 0 || y < 0 || x >= FONT_GLYPH_WIDTH || y >= FONT_GLYPH_HEIGHT)
 		return false;
-	return sheet[(int)(glyph / PER_BAND) * GLYPH_HEIGHT + y]
-		    [(int)(glyph % PER_BAND) * FONT_WIDTH + x] == '#';
+	return font_sheet[(int)(glyph / FONT_PER_BAND) * FONT_GLYPH_HEIGHT + y]
+			 [(int)(glyph % FONT_PER_BAND) * FONT_WIDTH + x] == '#';
 }
 
 /* An empty dot between two set ones that touch at a corner only gets that corner's triangle. */
@@ -101,12 +31,12 @@ static void smooth(unsigned glyph, int column, int row, int x, int y, int scale,
 void font_draw(int x, int y, int scale, uint32_t colour, const char *text)
 {
 	for (; *text; text++, x += FONT_WIDTH * scale) {
-		unsigned glyph = (unsigned char)*text - FIRST;
+		unsigned glyph = (unsigned char)*text - FONT_FIRST;
 
-		if (glyph >= GLYPHS)
-			glyph = '?' - FIRST;
-		for (int row = 0; row < GLYPH_HEIGHT; row++) {
-			for (int column = 0; column < GLYPH_WIDTH; column++) {
+		if (glyph >= FONT_GLYPHS)
+			glyph = '?' - FONT_FIRST;
+		for (int row = 0; row < FONT_GLYPH_HEIGHT; row++) {
+			for (int column = 0; column < FONT_GLYPH_WIDTH; column++) {
 				int left = x + column * scale, top = y + row * scale;
 
 				if (dot(glyph, column, row))
