@@ -267,6 +267,12 @@ static const struct option_spec specs[] = {
 		.help = "Keep the window with its last picture when the guest has ended, and say "
 			"why it did.",
 		.field = FIELD(display.keep_open) },
+	{ .name = "error-dialog",
+		.type = OPTION_FLAG,
+		.group = "display",
+		.help = "Show an error that ends vmgui in a dialog as well: for starts from an "
+			"icon.",
+		.field = FIELD(error_dialog) },
 	{ .name = "lock-keys",
 		.type = OPTION_CUSTOM,
 		.metavar = "sync|guest",

@@ -63,6 +63,7 @@ struct config {
 	bool debug, debug_single_step, debug_ioport, debug_mmio;
 	unsigned debug_io_delay_ms;
 
+	bool error_dialog;
 	bool help, version;   /* print it and exit; nothing else has been checked */
 	char name_buffer[32]; /* for the default name */
 };

@@ -11,6 +11,7 @@
 #include "core/log.h"
 #include "core/machine.h"
 #include "doctor.h"
+#include "error_dialog.h"
 #include "run.h"
 
 static int command_run(int argc, char **argv);
@@ -90,7 +91,6 @@ static int run_config(int argc, char **argv, bool testcard)
 {
 	static struct config config;
 	struct error err;
-
 	int status;
 
 	if (config_parse(argc, argv, &config, &err)) {
@@ -199,13 +199,10 @@ static void fill_standard_descriptors(void)
 		close(fd);
 }
 
-int main(int argc, char **argv)
+static int run_command(int argc, char **argv)
 {
 	int status;
 
-	if (fcntl(STDIN_FILENO, F_GETFD) < 0 || fcntl(STDOUT_FILENO, F_GETFD) < 0 ||
-		fcntl(STDERR_FILENO, F_GETFD) < 0)
-		fill_standard_descriptors();
 	if (argc > 1) {
 		for (size_t i = 0; i < array_size(commands); i++) {
 			if (!strcmp(argv[1], commands[i].name))
@@ -218,4 +215,23 @@ int main(int argc, char **argv)
 		}
 	}
 	return command_run(argc - 1, argv + 1);
+}
+
+int main(int argc, char **argv)
+{
+	bool dialog = false;
+	int status;
+
+	if (fcntl(STDIN_FILENO, F_GETFD) < 0 || fcntl(STDOUT_FILENO, F_GETFD) < 0 ||
+		fcntl(STDERR_FILENO, F_GETFD) < 0)
+		fill_standard_descriptors();
+	/* Also for errors in the options themselves. */
+	for (int i = 1; i < argc; i++)
+		dialog |= !strcmp(argv[i], "--error-dialog");
+	if (dialog)
+		error_dialog_collect();
+	status = run_command(argc, argv);
+	if (dialog && status != EXIT_STATUS_OK)
+		error_dialog_show();
+	return status;
 }

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -10,6 +11,7 @@
 #define WINDOW_NS UINT64_C(1000000000)
 
 static atomic_int current_level = LOG_INFO;
+static void (*_Atomic error_hook)(const char *text);
 
 void log_set_level(enum log_level level)
 {
@@ -21,10 +23,16 @@ bool log_enabled(enum log_level level)
 	return (int)level <= atomic_load_explicit(&current_level, memory_order_relaxed);
 }
 
+void log_set_error_hook(void (*hook)(const char *text))
+{
+	atomic_store(&error_hook, hook);
+}
+
 void log_message(enum log_level level, const char *component, const char *format, ...)
 {
 	static const char *const names[] = { "", "warning: ", "", "debug: ", "trace: " };
 	char line[1024];
+	void (*hook)(const char *text);
 	va_list arguments;
 	int saved_errno = errno, length;
 
@@ -42,6 +50,11 @@ void log_message(enum log_level level, const char *component, const char *format
 	for (int i = 0; i < length; i++) {
 		if ((unsigned char)line[i] < 0x20 || line[i] == 0x7f)
 			line[i] = '?';
+	}
+	hook = atomic_load(&error_hook);
+	if (hook && level == LOG_ERROR) {
+		line[length] = '\0';
+		hook(line + strlen("vmgui: "));
 	}
 	line[length++] = '\n';
 	/* Nothing sensible can be done where stderr cannot be written. */

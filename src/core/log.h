@@ -20,6 +20,9 @@ enum log_level {
 void log_set_level(enum log_level level);
 bool log_enabled(enum log_level level);
 
+/* Gets the text of each LOG_ERROR as well, without "vmgui: "; any thread. NULL takes it off. */
+void log_set_error_hook(void (*hook)(const char *text));
+
 /* component is a static string such as "pci"; the text has no final newline. */
 void log_message(enum log_level level, const char *component, const char *format, ...)
 	VMGUI_PRINTF(3, 4);

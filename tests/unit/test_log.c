@@ -272,10 +272,36 @@ static void error_long_text_is_cut(void **state)
 	assert_int_equal(strlen(err.text), sizeof(err.text) - 1);
 }
 
+static char hooked[256];
+
+static void on_error(const char *text)
+{
+	snprintf(hooked, sizeof(hooked), "%s", text);
+}
+
+static void log_error_hook_gets_errors_and_nothing_else(void **state)
+{
+	(void)state;
+	hooked[0] = '\0';
+	log_set_error_hook(on_error);
+	capture_begin();
+	log_warn("run", "a warning");
+	assert_string_equal(hooked, "");
+	log_error("run", "--disk %s: gone", "a.img");
+	log_info("run", "later");
+	assert_string_equal(hooked, "--disk a.img: gone");
+	log_set_error_hook(NULL);
+	log_error("run", "after the hook");
+	assert_string_equal(hooked, "--disk a.img: gone");
+	assert_string_equal(capture_end(), "vmgui: warning: a warning\nvmgui: --disk a.img: gone\n"
+					   "vmgui: later\nvmgui: after the hook\n");
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup(name, setup)
 	const struct CMUnitTest tests[] = {
+		TEST(log_error_hook_gets_errors_and_nothing_else),
 		TEST(log_levels_and_prefixes),
 		TEST(log_debug_evaluates_nothing_when_off),
 		TEST(log_message_is_one_line),

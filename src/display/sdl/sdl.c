@@ -433,6 +433,28 @@ static bool shows_something(void)
 		       strcmp(driver, "evdev") != 0);
 }
 
+/* Whether it makes sense to ask SDL at all: libraries below it complain on stderr by themselves. */
+static bool may_have_desktop(void)
+{
+	static const char *const signs[] = { "DISPLAY", "WAYLAND_DISPLAY", "XDG_RUNTIME_DIR",
+		"SDL_VIDEODRIVER" };
+
+	for (size_t i = 0; i < array_size(signs); i++) {
+		const char *value = getenv(signs[i]);
+
+		if (value && *value)
+			return true;
+	}
+	return false;
+}
+
+static int no_desktop(struct error *err)
+{
+	return error_set(err, ENODEV,
+		"sdl: cannot open a window: there is no desktop session (run vmgui in one, or use "
+		"--vnc or --headless)");
+}
+
 static int sdl_init(struct display_backend *backend, const char *argument, struct error *err)
 {
 	struct sdl_window *sdl = display_backend_private(backend);
@@ -444,6 +466,8 @@ static int sdl_init(struct display_backend *backend, const char *argument, struc
 		return error_set(err, EINVAL, "sdl: takes no argument, but got '%s'", argument);
 	sdl->backend = backend;
 	sdl->host = display_backend_host(backend);
+	if (!may_have_desktop())
+		return no_desktop(err);
 	SDL_SetMainReady();
 	SDL_LogSetOutputFunction(log_sdl, NULL);
 	SDL_SetHint(SDL_HINT_NO_SIGNAL_HANDLERS, "1");
@@ -462,9 +486,7 @@ static int sdl_init(struct display_backend *backend, const char *argument, struc
 		goto quit;
 	}
 	if (!shows_something()) {
-		result = error_set(err, ENODEV,
-			"sdl: cannot open a window: there is no desktop session (run vmgui in one, "
-			"or use --vnc or --headless)");
+		result = no_desktop(err);
 		goto quit;
 	}
 	SDL_StopTextInput();

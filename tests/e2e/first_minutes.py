@@ -1,0 +1,178 @@
+#!/usr/bin/env python3
+"""What somebody meets in the first minutes, and at the end: errors that answer, on stderr and in a dialog; no desktop session;
+a window that goes when the guest goes, and one that stays (--keep-open).
+
+Runs the test card on this machine's KVM under Xvfb. Exits with 77 without Xvfb, xdotool, xwd or /dev/kvm.
+"""
+
+import argparse
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
+
+from desktop import Desktop
+
+
+def say(text):
+    print(text, flush=True)
+
+
+def check(condition, text):
+    if not condition:
+        raise AssertionError(text)
+    say(f"ok: {text}")
+
+
+def wait(condition, what, timeout=30):
+    deadline = time.monotonic() + timeout
+    while True:
+        found = condition()
+        if found:
+            return found
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {timeout} s: {what}")
+        time.sleep(0.05)
+
+
+def text_of(log):
+    with open(log, encoding="utf-8", errors="replace") as file:
+        return file.read()
+
+
+class Run:
+    """vmgui on the desktop, its output and its window."""
+
+    def __init__(self, desktop, vmgui, log, *options):
+        self.desktop, self.log = desktop, log
+        self.process = desktop.start([vmgui, *options], log)
+
+    def text(self):
+        return text_of(self.log)
+
+    def windows(self, title):
+        done = subprocess.run(
+            ["xdotool", "search", "--onlyvisible", "--name", title],
+            env=self.desktop.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return done.stdout.split()
+
+    def ended(self, timeout=30):
+        return self.process.wait(timeout)
+
+
+def answers_on_stderr(vmgui, artefacts):
+    """One line each, with what to do in brackets."""
+    no_kernel = os.path.join(artefacts, "not-a-kernel")
+    with open(no_kernel, "w", encoding="utf-8") as file:
+        file.write("this is not a kernel\n" * 100)
+    environment = {name: value for name, value in os.environ.items() if name not in ("DISPLAY", "WAYLAND_DISPLAY")}
+    for options, status, words in (
+        (["/nowhere/vmlinuz"], 2, "No such file"),
+        ([no_kernel], 2, "not-a-kernel"),
+        (["--dev", "/nowhere/kvm"], 2, "/nowhere/kvm"),
+        (["--dev", "/dev/null"], 2, "/dev/null"),
+        (["--sdl"], 1, "desktop session"),
+        (["--fullscren"], 2, "--fullscreen"),
+    ):
+        done = subprocess.run(
+            [vmgui, *options], env=environment, capture_output=True, text=True, timeout=60, check=False, stdin=subprocess.DEVNULL
+        )
+        lines = done.stderr.splitlines()
+        check(
+            done.returncode == status and len(lines) == 1 and words in lines[0] and "(" in lines[0],
+            f"{' '.join(options)}: status {done.returncode}, {done.stderr.strip()}",
+        )
+
+
+def falls_back_to_vnc(vmgui, artefacts):
+    log = os.path.join(artefacts, "no-desktop.log")
+    environment = {name: value for name, value in os.environ.items() if name not in ("DISPLAY", "WAYLAND_DISPLAY")}
+    with open(log, "wb") as out:
+        process = subprocess.Popen([vmgui], env=environment, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
+    try:
+        wait(lambda: "VNC server on" in text_of(log), "VNC is served")
+        check("no desktop session" in text_of(log), "without a desktop session VNC is served, and that is said")
+    finally:
+        process.kill()
+        process.wait()
+
+
+def dialog(desktop, vmgui, artefacts):
+    run = Run(desktop, vmgui, os.path.join(artefacts, "dialog.log"), "--error-dialog", "/nowhere/vmlinuz")
+    # A desktop without windows is black.
+    wait(lambda: any(desktop.picture().data), "a dialog")
+    time.sleep(1)
+    desktop.picture().save(os.path.join(artefacts, "dialog.png"))
+    check(run.process.poll() is None, "the dialog waits until it is read")
+    picture = desktop.picture()
+    rows = [y for y in range(picture.height) if any(picture.row(y))]
+    row = picture.row((rows[0] + rows[-1]) // 2)
+    columns = [x for x in range(picture.width) if any(row[x * 3 : x * 3 + 3])]
+    desktop.xdotool("mousemove", (columns[0] + columns[-1]) // 2, rows[-1] - 38)
+    time.sleep(0.5)
+    desktop.xdotool("click", 1)
+    check(run.ended() == 2, "then vmgui ends with its status")
+    check("/nowhere/vmlinuz" in run.text(), "the error is on stderr as well")
+
+
+def goes_with_the_guest(desktop, vmgui, artefacts):
+    run = Run(desktop, vmgui, os.path.join(artefacts, "goes.log"), "--sdl", "--name", "goes", "--timeout", "3")
+    desktop.window("goes")
+    check(run.ended() == 4, "the window goes when the guest goes")
+    check(not run.windows("goes"), "and is not there any more")
+
+
+def stays_open(desktop, vmgui, artefacts, display):
+    """Shows the last picture, until it is closed or vmgui is told to end."""
+    log = os.path.join(artefacts, f"stays-{display}.log")
+    for how in ("told to end", "closed"):
+        run = Run(desktop, vmgui, log, f"--{display}", "--name", "stays", "--timeout", "3", "--keep-open")
+        desktop.window("stays")
+        wait(lambda run=run: "timeout" in run.text(), "the guest's time is up")
+        time.sleep(1)
+        check(run.process.poll() is None, f"--keep-open, {display}: vmgui stays when the guest has ended")
+        window = desktop.window("stays")
+        desktop.picture(window).save(os.path.join(artefacts, f"stays-{display}.png"))
+        title = desktop.xdotool("getwindowname", window).strip()
+        check("its time was up" in title or "ended" in title, f"its title says so: {title}")
+        if how == "closed":
+            desktop.ask_to_close(window)
+        else:
+            run.process.send_signal(signal.SIGTERM)
+        check(run.ended() == 4, f"{how}: it ends with the guest's status")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--vmgui", required=True)
+    parser.add_argument("--artefacts", required=True)
+    parser.add_argument("--displays", default="sdl", help="windows to try, with commas between")
+    options = parser.parse_args()
+    missing = [tool for tool in ("Xvfb", "xdotool", "xwd") if not shutil.which(tool)]
+    if missing:
+        say(f"skipped: not installed: {' '.join(missing)}")
+        return 77
+    if not os.access("/dev/kvm", os.R_OK | os.W_OK):
+        say("skipped: no usable /dev/kvm on this machine")
+        return 77
+    os.makedirs(options.artefacts, exist_ok=True)
+    answers_on_stderr(options.vmgui, options.artefacts)
+    falls_back_to_vnc(options.vmgui, options.artefacts)
+    with Desktop() as desktop:
+        dialog(desktop, options.vmgui, options.artefacts)
+        goes_with_the_guest(desktop, options.vmgui, options.artefacts)
+        for display in options.displays.split(","):
+            stays_open(desktop, options.vmgui, options.artefacts, display)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
