@@ -96,6 +96,45 @@ static void io_delay(const struct machine *machine)
 		nanosleep(&delay, NULL);
 }
 
+/* The vCPU that this thread runs, while a device handles a plain IN of it. */
+static _Thread_local struct vcpu *in_access;
+
+static int get_registers(void *opaque, struct guest_registers *registers)
+{
+	struct kvm_regs regs;
+
+	(void)opaque;
+	if (!in_access)
+		return -ENXIO;
+	if (ioctl(in_access->fd, KVM_GET_REGS, &regs) < 0)
+		return -errno;
+	*registers = (struct guest_registers){ regs.rax, regs.rbx, regs.rcx, regs.rdx, regs.rsi,
+		regs.rdi };
+	return 0;
+}
+
+/* In the middle of an IN, KVM takes registers for just this use. RIP has not moved: the access is
+ * finished in the next KVM_RUN. */
+static int set_registers(void *opaque, const struct guest_registers *registers)
+{
+	struct kvm_regs regs;
+
+	(void)opaque;
+	if (!in_access)
+		return -ENXIO;
+	if (ioctl(in_access->fd, KVM_GET_REGS, &regs) < 0)
+		return -errno;
+	regs.rax = registers->rax;
+	regs.rbx = registers->rbx;
+	regs.rcx = registers->rcx;
+	regs.rdx = registers->rdx;
+	regs.rsi = registers->rsi;
+	regs.rdi = registers->rdi;
+	return ioctl(in_access->fd, KVM_SET_REGS, &regs) < 0 ? -errno : 0;
+}
+
+const struct guest_register_access vcpu_registers = { get_registers, set_registers, NULL };
+
 static void handle_io(struct vcpu *vcpu)
 {
 	struct machine *machine = vcpu->machine;
@@ -104,6 +143,8 @@ static void handle_io(struct vcpu *vcpu)
 	bool in = run->io.direction == KVM_EXIT_IO_IN;
 
 	io_delay(machine);
+	/* REP INS counts in registers that are not a device's to change. */
+	in_access = in && run->io.count == 1 ? vcpu : NULL;
 	for (uint32_t i = 0; i < run->io.count; i++, data += run->io.size) {
 		bool claimed = in ? bus_read(machine->ports, run->io.port, data, run->io.size)
 				  : bus_write(machine->ports, run->io.port, data, run->io.size);
@@ -112,6 +153,7 @@ static void handle_io(struct vcpu *vcpu)
 			log_info("port", "nobody at port 0x%x: %s of %u bytes by processor %u",
 				run->io.port, in ? "read" : "write", run->io.size, vcpu->index);
 	}
+	in_access = NULL;
 	vcpu->io_pending = true;
 }
 

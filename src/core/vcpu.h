@@ -11,6 +11,7 @@
 
 #include "core/boot/boot.h"
 #include "core/error.h"
+#include "core/guest_registers.h"
 
 struct machine;
 struct vcpu_pristine;
@@ -49,6 +50,9 @@ VMGUI_MUST_USE int vcpu_set_entry(
 VMGUI_MUST_USE int vcpu_single_step(struct vcpu *vcpu);
 /* The guest's steal-time and watchdog code are told that it stood still. */
 void vcpu_mark_paused(struct vcpu *vcpu);
+
+/* The vCPU whose thread calls. */
+extern const struct guest_register_access vcpu_registers;
 
 /* vcpu_dump.c: registers, code and page tables as text. */
 void vcpu_dump(struct vcpu *vcpu, FILE *out);
