@@ -683,3 +683,13 @@ struct input_sink *i8042_mouse_sink(struct i8042 *controller)
 {
 	return &controller->mouse_sink;
 }
+
+bool i8042_announce(void *opaque, unsigned records)
+{
+	struct i8042 *controller = opaque;
+	pthread_mutex_lock(&controller->base.lock);
+	bool reports = ps2_mouse_announce(&controller->mouse, records);
+	refill(controller);
+	pthread_mutex_unlock(&controller->base.lock);
+	return reports;
+}

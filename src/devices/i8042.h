@@ -30,4 +30,7 @@ struct device *i8042_device(struct i8042 *controller);
 struct input_sink *i8042_keyboard_sink(struct i8042 *controller);
 struct input_sink *i8042_mouse_sink(struct i8042 *controller);
 
+/* vmmouse_config.announce. */
+bool i8042_announce(void *controller, unsigned records);
+
 #endif

@@ -144,13 +144,34 @@ static unsigned make_packet(struct ps2_mouse *mouse, uint8_t packet[PACKET_MAX])
 	}
 }
 
-static void fill_queue(struct ps2_mouse *mouse)
+static void put_packet(struct ps2_mouse *mouse)
 {
 	uint8_t packet[PACKET_MAX];
-	if (!mouse->reporting || mouse->remote || mouse->wrap)
+	(void)ps2_queue_put(&mouse->packets, packet, make_packet(mouse, packet));
+	if (mouse->announced < mouse->records)
+		mouse->announced++;
+}
+
+static bool streams(const struct ps2_mouse *mouse)
+{
+	return mouse->reporting && !mouse->remote && !mouse->wrap;
+}
+
+static void fill_queue(struct ps2_mouse *mouse)
+{
+	if (!streams(mouse))
 		return;
 	while (has_report(mouse) && mouse->packets.count <= (PACKETS_QUEUED - 1) * PACKET_MAX)
-		(void)ps2_queue_put(&mouse->packets, packet, make_packet(mouse, packet));
+		put_packet(mouse);
+	/* One at a time: a driver may fetch all records at the first. */
+	if (mouse->announced < mouse->records && !mouse->packets.count)
+		put_packet(mouse);
+}
+
+static void clear_packets(struct ps2_mouse *mouse)
+{
+	ps2_queue_clear(&mouse->packets);
+	mouse->announced = 0;
 }
 
 static void forget_motion(struct ps2_mouse *mouse)
@@ -170,7 +191,7 @@ static void forget_reports(struct ps2_mouse *mouse)
 	mouse->sent_buttons = current_buttons(mouse);
 	mouse->stroke_count = 0;
 	forget_motion(mouse);
-	ps2_queue_clear(&mouse->packets);
+	clear_packets(mouse);
 }
 
 /* Commands. */
@@ -280,7 +301,7 @@ static void do_command(struct ps2_mouse *mouse, uint8_t command)
 		break;
 	case COMMAND_STREAM:
 	case COMMAND_REMOTE:
-		ps2_queue_clear(&mouse->packets);
+		clear_packets(mouse);
 		forget_motion(mouse);
 		mouse->remote = command == COMMAND_REMOTE;
 		answer_byte(mouse, ANSWER_ACK);
@@ -290,7 +311,7 @@ static void do_command(struct ps2_mouse *mouse, uint8_t command)
 		break;
 	case COMMAND_END_WRAP:
 	case COMMAND_WRAP:
-		ps2_queue_clear(&mouse->packets);
+		clear_packets(mouse);
 		mouse->wrap = command == COMMAND_WRAP;
 		answer_byte(mouse, ANSWER_ACK);
 		break;
@@ -485,6 +506,17 @@ int ps2_mouse_sync(struct ps2_mouse *mouse)
 		mouse->hwheel = 0;
 	fill_queue(mouse);
 	return 0;
+}
+
+bool ps2_mouse_announce(struct ps2_mouse *mouse, unsigned records)
+{
+	if (records < mouse->records) {
+		unsigned fetched = mouse->records - records;
+		mouse->announced -= fetched < mouse->announced ? fetched : mouse->announced;
+	}
+	mouse->records = records;
+	fill_queue(mouse);
+	return streams(mouse);
 }
 
 void ps2_mouse_init(struct ps2_mouse *mouse, void (*enabled_changed)(void *opaque), void *opaque)

@@ -39,6 +39,10 @@ struct ps2_mouse {
 	unsigned stroke_count;
 	uint8_t sent_buttons;
 
+	/* Records that wait in a device beside (vmmouse.h), and how many of them a packet has
+	 * announced or will. */
+	unsigned records, announced;
+
 	void (*enabled_changed)(void *opaque); /* immutable, like the next */
 	void *opaque;
 };
@@ -56,6 +60,9 @@ void ps2_mouse_relative(struct ps2_mouse *mouse, int dx, int dy);
 void ps2_mouse_button(struct ps2_mouse *mouse, unsigned code, bool down);
 void ps2_mouse_wheel(struct ps2_mouse *mouse, int vertical, int horizontal);
 int ps2_mouse_sync(struct ps2_mouse *mouse);
+/* So many records wait elsewhere, each of which is to be announced by a packet, if only an empty
+ * one. Returns whether the mouse reports. */
+bool ps2_mouse_announce(struct ps2_mouse *mouse, unsigned records);
 /* Whether a sync would take a change of buttons. */
 bool ps2_mouse_has_room(const struct ps2_mouse *mouse);
 
