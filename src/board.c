@@ -14,6 +14,7 @@
 #include "devices/rtc.h"
 #include "devices/serial.h"
 #include "devices/vga.h"
+#include "devices/vmmouse.h"
 
 /* Where PCI devices may lie: behind RAM, below the interrupt controllers; dsdt.asl says the same.
  * BARs are handed out from the middle, so that a guest that moves some finds room. */
@@ -174,6 +175,20 @@ static int create_i8042(struct board *board, struct error *err)
 	return ret ? ret : add(board, i8042_device(board->i8042), err);
 }
 
+static int create_vmmouse(struct board *board, struct error *err)
+{
+	const struct vmmouse_config config = {
+		.ports = board->machine.ports,
+		.registers = &vcpu_registers,
+		.ps2_mouse = i8042_mouse_sink(board->i8042),
+		.announce = i8042_announce,
+		.opaque = board->i8042,
+	};
+	int ret = vmmouse_create(&config, &board->vmmouse, err);
+
+	return ret ? ret : add(board, vmmouse_device(board->vmmouse), err);
+}
+
 static int create_port92(struct board *board, struct error *err)
 {
 	const struct port92_config config = {
@@ -285,6 +300,8 @@ int board_create(const struct config *config, const struct board_video *video, s
 		ret = create_serial_ports(board, err);
 	if (!ret)
 		ret = create_i8042(board, err);
+	if (!ret)
+		ret = create_vmmouse(board, err);
 	if (!ret)
 		ret = create_port92(board, err);
 	if (!ret)

@@ -29,6 +29,7 @@ struct board {
 	struct serial *serial[BOARD_SERIAL_PORTS]; /* COM1.. */
 	struct irq_or serial_irq[2];               /* IRQ 3, IRQ 4 */
 	struct i8042 *i8042;
+	struct vmmouse *vmmouse;
 	struct acpi_pm *acpi_pm;
 	struct virtio_console *console; /* NULL: there is none */
 	struct board_video video;

@@ -12,6 +12,7 @@
 #include "core/log.h"
 #include "devices/i8042.h"
 #include "devices/vga.h"
+#include "devices/vmmouse.h"
 
 #define STOP_SECONDS 3u
 
@@ -47,6 +48,8 @@ static int create_router(struct displays *displays, struct board *board, struct 
 		ret = input_router_attach(displays->router, i8042_keyboard_sink(board->i8042));
 	if (!ret)
 		ret = input_router_attach(displays->router, i8042_mouse_sink(board->i8042));
+	if (!ret) /* last: preferred where the guest has switched it on */
+		ret = input_router_attach(displays->router, vmmouse_sink(board->vmmouse));
 	if (!ret)
 		input_router_watch(displays->router, input_used, displays->refresh);
 	return ret;
