@@ -33,7 +33,7 @@
 
 #include "core/log.h"
 
-#define QUEUE_EVENTS 256u
+#define QUEUE_EVENTS 4096u
 #define NO_SINK      (-1)
 #define UNKNOWN      UINT_MAX /* what a new source has been told of LEDs and capabilities */
 
