@@ -1,118 +1,27 @@
 /* The VNC server with real connections over loopback: the displays' conformance suite, then what
  * clients do, well-behaved and not. */
-#include <limits.h>
 #include <linux/input-event-codes.h>
-#include <stdio.h>
-#include <time.h>
 
-#include "cmocka_all.h"
 #include "core/display_source.h"
-#include "display/backend.h"
 #include "display_conformance.h"
-#include "fake_sink.h"
-#include "rfb_client.h"
+#include "vnc_fixture.h"
 
-#define CLIENTS    16
-#define BLACK      0x000000u
-#define RED        0xff0000u
-#define GREEN      0x00ff00u
-#define FIRST_PORT 5900
-
-static uint16_t free_port(void)
-{
-	for (unsigned i = 0; i < 50; i++) {
-		uint16_t port = (uint16_t)(FIRST_PORT + 40 + ((unsigned)getpid() + i) % 50);
-		const struct sockaddr_in address = { .sin_family = AF_INET,
-			.sin_port = htons(port),
-			.sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-		int fd = socket(AF_INET, SOCK_STREAM, 0), one = 1;
-		bool free;
-
-		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-		free = bind(fd, (const struct sockaddr *)&address, sizeof(address)) == 0;
-		close(fd);
-		if (free)
-			return port;
-	}
-	return 0;
-}
-
-struct fixture {
-	struct surface *surface;
-	struct fake_sink sink;
-	struct input_router *router;
-	struct display_backend *backend;
-	struct display_host host;
-	uint32_t width, height;
-	uint16_t port;
-	char text[1 << 16];
-};
-
-static enum vm_state running(void *opaque)
-{
-	(void)opaque;
-	return VM_RUNNING;
-}
-
-static const struct vm_control control = { .state = running };
-
-static void fill(struct fixture *fixture, uint32_t x, uint32_t y, uint32_t width, uint32_t height,
-	uint32_t colour)
-{
-	const struct rect rect = { x, y, width, height };
-	uint32_t *pixels, stride;
-
-	assert_int_equal(surface_write_begin(fixture->surface, fixture->width, fixture->height,
-				 &pixels, &stride),
-		0);
-	for (uint32_t row = y; row < y + height; row++)
-		for (uint32_t column = x; column < x + width; column++)
-			pixels[(size_t)row * stride + column] = colour;
-	surface_write_end(fixture->surface, &rect, 1);
-}
-
-static void set_size(struct fixture *fixture, uint32_t width, uint32_t height, uint32_t colour)
-{
-	fixture->width = width;
-	fixture->height = height;
-	fill(fixture, 0, 0, width, height, colour);
-}
+#define CLIENTS 16
+#define BLACK   0x000000u
+#define RED     0xff0000u
+#define GREEN   0x00ff00u
 
 static int setup(void **state)
 {
-	struct fixture *fixture = calloc(1, sizeof(*fixture));
-	char argument[32];
-	struct error err;
+	struct vnc_fixture *fixture = vnc_fixture_create(INPUT_KEYBOARD | INPUT_POINTER_ABSOLUTE);
 
-	fixture->port = free_port();
-	snprintf(argument, sizeof(argument), "127.0.0.1:%u", fixture->port - FIRST_PORT);
-	fixture->surface = surface_create();
-	fake_sink_init(&fixture->sink, "fake", INPUT_KEYBOARD | INPUT_POINTER_ABSOLUTE, UINT_MAX);
-	assert_int_equal(input_router_create(&fixture->router, &err), 0);
-	assert_int_equal(input_router_attach(fixture->router, &fixture->sink.sink), 0);
-	fixture->host = (struct display_host){ .surface = fixture->surface,
-		.router = fixture->router,
-		.control = &control,
-		.guest_name = "a guest" };
-	set_size(fixture, 320, 240, RED);
-	if (backend_create("vnc", &fixture->host, &fixture->backend, &err) ||
-		backend_start(fixture->backend, argument, &err)) {
-		print_error("%s\n", err.text);
-		return -1;
-	}
 	*state = fixture;
-	return 0;
+	return vnc_fixture_start(fixture);
 }
 
 static int teardown(void **state)
 {
-	struct fixture *fixture = *state;
-
-	backend_destroy(fixture->backend);
-	input_router_destroy(fixture->router);
-	surface_destroy(fixture->surface);
-	fake_sink_fini(&fixture->sink);
-	free(fixture);
+	vnc_fixture_destroy(*state);
 	return 0;
 }
 
@@ -121,32 +30,10 @@ static uint32_t pixel(const struct rfb_client *client, unsigned x, unsigned y)
 	return client->pixels[(size_t)y * client->width + x];
 }
 
-static int64_t now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
-/* Until the guest got the text, or far too much time has passed. */
-static void expect_input(struct fixture *fixture, const char *text)
-{
-	bool equal = false;
-
-	for (int64_t end = now_ms() + RFB_WAIT_MS; !equal && now_ms() < end; usleep(1000)) {
-		pthread_mutex_lock(&fixture->sink.lock);
-		equal = !strcmp(fixture->sink.text, text);
-		pthread_mutex_unlock(&fixture->sink.lock);
-	}
-	assert_string_equal(
-		fake_sink_take(&fixture->sink, fixture->text, sizeof(fixture->text)), text);
-}
-
 static void vnc_client_sees_name_size_and_picture(void **state)
 {
 	static const int minors[] = { 3, 7, 8 };
-	struct fixture *fixture = *state;
+	struct vnc_fixture *fixture = *state;
 
 	for (size_t i = 0; i < array_size(minors); i++) {
 		struct rfb_client client = { .fd = rfb_connect(fixture->port) };
@@ -174,12 +61,12 @@ static void vnc_colours_are_right_in_every_client_format(void **state)
 		{ 16, 15, 0, 1, 31, 31, 31, 10, 5, 0 },
 		{ 8, 8, 0, 1, 7, 7, 3, 0, 3, 6 },
 	};
-	struct fixture *fixture = *state;
+	struct vnc_fixture *fixture = *state;
 	struct rfb_client client;
 
-	fill(fixture, 10, 0, 10, 240, GREEN);
-	fill(fixture, 20, 0, 10, 240, 0x0000ff);
-	fill(fixture, 30, 0, 10, 240, 0xffff00);
+	vnc_fixture_fill(fixture, 10, 0, 10, 240, GREEN);
+	vnc_fixture_fill(fixture, 20, 0, 10, 240, 0x0000ff);
+	vnc_fixture_fill(fixture, 30, 0, 10, 240, 0xffff00);
 	assert_true(rfb_open(&client, fixture->port, true));
 	for (size_t i = 0; i < array_size(formats); i++) {
 		assert_true(rfb_set_format(&client, &formats[i]));
@@ -194,7 +81,7 @@ static void vnc_colours_are_right_in_every_client_format(void **state)
 
 static void vnc_only_what_changed_is_sent_and_a_static_screen_nothing(void **state)
 {
-	struct fixture *fixture = *state;
+	struct vnc_fixture *fixture = *state;
 	struct rfb_client client;
 	uint8_t bytes[16 + 4 * 7 * 5];
 	bool resized;
@@ -203,7 +90,7 @@ static void vnc_only_what_changed_is_sent_and_a_static_screen_nothing(void **sta
 	assert_true(rfb_refresh(&client));
 	assert_true(rfb_request(&client, true));
 	assert_false(rfb_readable(client.fd, 300));
-	fill(fixture, 100, 50, 7, 5, GREEN);
+	vnc_fixture_fill(fixture, 100, 50, 7, 5, GREEN);
 	/* One rectangle, of that size. */
 	assert_true(rfb_read(client.fd, bytes, sizeof(bytes)));
 	assert_int_equal(rfb_get16(bytes + 2), 1);
@@ -213,8 +100,8 @@ static void vnc_only_what_changed_is_sent_and_a_static_screen_nothing(void **sta
 	assert_int_equal(rfb_get16(bytes + 10), 5);
 	assert_false(rfb_readable(client.fd, 100));
 	/* What changes while nothing is asked for comes with the next request. */
-	fill(fixture, 0, 0, 1, 1, GREEN);
-	fill(fixture, 0, 0, 2, 1, BLACK);
+	vnc_fixture_fill(fixture, 0, 0, 1, 1, GREEN);
+	vnc_fixture_fill(fixture, 0, 0, 2, 1, BLACK);
 	assert_false(rfb_readable(client.fd, 100));
 	assert_true(rfb_request(&client, true));
 	assert_true(rfb_update(&client, &resized));
@@ -225,7 +112,7 @@ static void vnc_only_what_changed_is_sent_and_a_static_screen_nothing(void **sta
 
 static void vnc_new_size_is_followed_or_clipped(void **state)
 {
-	struct fixture *fixture = *state;
+	struct vnc_fixture *fixture = *state;
 	struct rfb_client follows, stays;
 	bool resized;
 
@@ -234,7 +121,7 @@ static void vnc_new_size_is_followed_or_clipped(void **state)
 	assert_true(rfb_refresh(&follows));
 	assert_true(rfb_refresh(&stays));
 	assert_true(rfb_request(&follows, true));
-	set_size(fixture, 800, 600, GREEN);
+	vnc_fixture_set_size(fixture, 800, 600, GREEN);
 	assert_true(rfb_update(&follows, &resized));
 	assert_true(resized);
 	assert_int_equal(follows.width, 800);
@@ -245,8 +132,8 @@ static void vnc_new_size_is_followed_or_clipped(void **state)
 	assert_int_equal(stays.width, 320);
 	assert_int_equal(pixel(&stays, 319, 239), GREEN);
 	/* Smaller than what the client has: the rest is black. */
-	set_size(fixture, 100, 50, RED);
-	for (int64_t end = now_ms() + RFB_WAIT_MS; now_ms() < end;) {
+	vnc_fixture_set_size(fixture, 100, 50, RED);
+	for (int64_t end = vnc_test_now_ms() + RFB_WAIT_MS; vnc_test_now_ms() < end;) {
 		assert_true(rfb_refresh(&stays));
 		if (pixel(&stays, 99, 49) == RED)
 			break;
@@ -258,8 +145,8 @@ static void vnc_new_size_is_followed_or_clipped(void **state)
 	assert_int_equal(follows.width, 100);
 	assert_int_equal(follows.height, 50);
 	/* The largest there is. */
-	set_size(fixture, DISPLAY_MAX_WIDTH, DISPLAY_MAX_HEIGHT, GREEN);
-	for (int64_t end = now_ms() + RFB_WAIT_MS; now_ms() < end;) {
+	vnc_fixture_set_size(fixture, DISPLAY_MAX_WIDTH, DISPLAY_MAX_HEIGHT, GREEN);
+	for (int64_t end = vnc_test_now_ms() + RFB_WAIT_MS; vnc_test_now_ms() < end;) {
 		assert_true(rfb_refresh(&follows));
 		if (follows.width == DISPLAY_MAX_WIDTH)
 			break;
@@ -271,7 +158,7 @@ static void vnc_new_size_is_followed_or_clipped(void **state)
 
 static void vnc_keys_and_pointer_reach_the_guest(void **state)
 {
-	struct fixture *fixture = *state;
+	struct vnc_fixture *fixture = *state;
 	struct rfb_client client;
 
 	assert_true(rfb_open(&client, fixture->port, true));
@@ -280,53 +167,32 @@ static void vnc_keys_and_pointer_reach_the_guest(void **state)
 	assert_true(rfb_key(&client, 'a', false));
 	assert_true(rfb_key(&client, 'B', true));
 	assert_true(rfb_key(&client, 'B', false));
-	expect_input(fixture, "+30 -30 +42 +48 -48 -42 ");
+	vnc_fixture_expect(fixture, "+30 -30 +42 +48 -48 -42 ");
 	assert_true(rfb_pointer(&client, 0, 100, 50));
 	assert_true(rfb_pointer(&client, 1, 100, 50));
 	assert_true(rfb_pointer(&client, 0, 101, 50));
-	expect_input(fixture, "abs(100,50,320x240) sync b+272 sync abs(101,50,320x240) sync "
-			      "b-272 sync ");
-	rfb_close(&client);
-}
-
-static void vnc_keys_that_the_guest_does_not_take_hold_up_neither_client_nor_end(void **state)
-{
-	struct fixture *fixture = *state;
-	struct rfb_client client;
-	int64_t begun = now_ms();
-
-	pthread_mutex_lock(&fixture->sink.lock);
-	fixture->sink.room = 0;
-	pthread_mutex_unlock(&fixture->sink.lock);
-	assert_true(rfb_open(&client, fixture->port, true));
-	for (int i = 0; i < 2000; i++) {
-		assert_true(rfb_key(&client, 'a' + (uint32_t)i % 26, true));
-		assert_true(rfb_key(&client, 'a' + (uint32_t)i % 26, false));
-	}
-	/* The picture comes after all of them. */
-	assert_true(rfb_refresh(&client));
-	backend_stop(fixture->backend);
-	assert_true(now_ms() - begun < 15000);
+	vnc_fixture_expect(fixture, "abs(100,50,320x240) sync b+272 sync abs(101,50,320x240) sync "
+				    "b-272 sync ");
 	rfb_close(&client);
 }
 
 static void vnc_client_that_goes_releases_what_it_held(void **state)
 {
-	struct fixture *fixture = *state;
+	struct vnc_fixture *fixture = *state;
 	struct rfb_client client;
 
 	assert_true(rfb_open(&client, fixture->port, true));
 	assert_true(rfb_key(&client, 0xffe3, true)); /* Control_L */
 	assert_true(rfb_key(&client, 'a', true));
 	assert_true(rfb_pointer(&client, 1, 5, 5));
-	expect_input(fixture, "+29 +30 abs(5,5,320x240) sync b+272 sync ");
+	vnc_fixture_expect(fixture, "+29 +30 abs(5,5,320x240) sync b+272 sync ");
 	rfb_close(&client);
-	expect_input(fixture, "-29 -30 b-272 sync ");
+	vnc_fixture_expect(fixture, "-29 -30 b-272 sync ");
 }
 
 static void vnc_clipboard_is_skipped(void **state)
 {
-	struct fixture *fixture = *state;
+	struct vnc_fixture *fixture = *state;
 	struct rfb_client client;
 	uint8_t message[8 + 100000] = { 6 };
 
@@ -338,14 +204,14 @@ static void vnc_clipboard_is_skipped(void **state)
 	rfb_put32(message + 4, (uint32_t)-20); /* the extended clipboard's */
 	assert_true(rfb_write(client.fd, message, 28));
 	assert_true(rfb_key(&client, 'a', true));
-	expect_input(fixture, "+30 ");
+	vnc_fixture_expect(fixture, "+30 ");
 	rfb_close(&client);
 }
 
 static void vnc_messages_that_are_not_served_end_the_client(void **state)
 {
 	static const uint8_t types[] = { 1, 7, 8, 9, 10, 11, 15, 100, 250, 254, 255 };
-	struct fixture *fixture = *state;
+	struct vnc_fixture *fixture = *state;
 
 	for (size_t i = 0; i < array_size(types); i++) {
 		struct rfb_client client;
@@ -363,7 +229,7 @@ static void vnc_strange_openings_are_closed_and_harm_nobody(void **state)
 	static const char *const openings[] = { "GET / HTTP/1.1\r\nUpgrade: websocket\r\n\r\n",
 		"\x16\x03\x01\x02\x01\x01\x01\xfc\x03\x03\x01\x01", "RFB 009.009\n",
 		"RFB xxx.yyy\n", "\x80\x80\x80\x80\x80\x80\x80\x80\x80\x80\x80\x80" };
-	struct fixture *fixture = *state;
+	struct vnc_fixture *fixture = *state;
 	struct rfb_client client;
 
 	for (size_t i = 0; i < array_size(openings); i++) {
@@ -387,7 +253,7 @@ static void vnc_clients_in_the_middle_of_things_hold_up_nobody(void **state)
 {
 	static const uint8_t half_key[] = { 4, 1, 0, 0 };
 	static const uint8_t half_format[] = { 0, 0, 0, 0, 32 };
-	struct fixture *fixture = *state;
+	struct vnc_fixture *fixture = *state;
 	struct rfb_client client, half[2];
 	int64_t start;
 	int fds[4];
@@ -400,12 +266,12 @@ static void vnc_clients_in_the_middle_of_things_hold_up_nobody(void **state)
 	assert_true(rfb_write(half[0].fd, half_key, sizeof(half_key)));
 	assert_true(rfb_open(&half[1], fixture->port, true));
 	assert_true(rfb_write(half[1].fd, half_format, sizeof(half_format)));
-	start = now_ms();
+	start = vnc_test_now_ms();
 	assert_true(rfb_open(&client, fixture->port, true));
 	assert_true(rfb_refresh(&client));
 	assert_true(rfb_key(&client, 'a', true));
-	expect_input(fixture, "+30 ");
-	assert_in_range(now_ms() - start, 0, 5000);
+	vnc_fixture_expect(fixture, "+30 ");
+	assert_in_range(vnc_test_now_ms() - start, 0, 5000);
 	for (size_t i = 0; i < array_size(fds); i++)
 		close(fds[i]);
 	for (size_t i = 0; i < array_size(half); i++)
@@ -415,36 +281,36 @@ static void vnc_clients_in_the_middle_of_things_hold_up_nobody(void **state)
 
 static void vnc_client_that_does_not_read_holds_up_nobody(void **state)
 {
-	struct fixture *fixture = *state;
+	struct vnc_fixture *fixture = *state;
 	struct rfb_client lazy, client;
 	int64_t start;
 	bool resized;
 
-	set_size(fixture, 1920, 1080, RED);
+	vnc_fixture_set_size(fixture, 1920, 1080, RED);
 	assert_true(rfb_open(&lazy, fixture->port, true));
 	for (int i = 0; i < 20; i++)
 		assert_true(rfb_request(&lazy, false)); /* 8 MiB each, never read */
 	assert_true(rfb_open(&client, fixture->port, true));
 	assert_true(rfb_refresh(&client));
-	start = now_ms();
+	start = vnc_test_now_ms();
 	for (unsigned i = 0; i < 20; i++) {
 		assert_true(rfb_request(&client, true));
-		fill(fixture, i, 0, 1, 1, GREEN + i + 1);
+		vnc_fixture_fill(fixture, i, 0, 1, 1, GREEN + i + 1);
 		assert_true(rfb_update(&client, &resized));
 		assert_int_equal(pixel(&client, i, 0), GREEN + i + 1);
 	}
-	assert_in_range(now_ms() - start, 0, 5000);
+	assert_in_range(vnc_test_now_ms() - start, 0, 5000);
 	/* Nor does it hold up the end. */
-	start = now_ms();
+	start = vnc_test_now_ms();
 	backend_stop(fixture->backend);
-	assert_in_range(now_ms() - start, 0, 3000);
+	assert_in_range(vnc_test_now_ms() - start, 0, 3000);
 	rfb_close(&client);
 	rfb_close(&lazy);
 }
 
 static void vnc_seventeenth_client_is_refused_until_one_goes(void **state)
 {
-	struct fixture *fixture = *state;
+	struct vnc_fixture *fixture = *state;
 	struct rfb_client clients[CLIENTS], late;
 	uint8_t bytes[12 + 1 + 4];
 	bool in = false;
@@ -470,7 +336,7 @@ static void vnc_seventeenth_client_is_refused_until_one_goes(void **state)
 	for (unsigned i = 0; i < CLIENTS; i++)
 		assert_true(rfb_refresh(&clients[i]));
 	rfb_close(&clients[7]);
-	for (int64_t end = now_ms() + RFB_WAIT_MS; !in && now_ms() < end;) {
+	for (int64_t end = vnc_test_now_ms() + RFB_WAIT_MS; !in && vnc_test_now_ms() < end;) {
 		in = rfb_open(&late, fixture->port, true);
 		if (!in)
 			rfb_close(&late);
@@ -486,7 +352,7 @@ static void vnc_seventeenth_client_is_refused_until_one_goes(void **state)
 
 static void vnc_many_connections_one_after_the_other_leak_nothing(void **state)
 {
-	struct fixture *fixture = *state;
+	struct vnc_fixture *fixture = *state;
 	unsigned served = 0;
 
 	for (unsigned i = 0; i < 300; i++) {
@@ -539,7 +405,7 @@ static void *storm_client(void *opaque)
 
 static void vnc_mode_storm_with_busy_clients(void **state)
 {
-	struct fixture *fixture = *state;
+	struct vnc_fixture *fixture = *state;
 	atomic_bool stop = false;
 	struct storm storms[6];
 	pthread_t threads[6];
@@ -550,24 +416,24 @@ static void vnc_mode_storm_with_busy_clients(void **state)
 		storms[i] = (struct storm){ .port = fixture->port, .seed = i + 1, .stop = &stop };
 		assert_int_equal(pthread_create(&threads[i], NULL, storm_client, &storms[i]), 0);
 	}
-	for (int64_t end = now_ms() + 2000; now_ms() < end; usleep(2000)) {
+	for (int64_t end = vnc_test_now_ms() + 2000; vnc_test_now_ms() < end; usleep(2000)) {
 		uint32_t width = 16 + (uint32_t)rand_r(&seed) % 600;
 		uint32_t height = 16 + (uint32_t)rand_r(&seed) % 400;
 
-		set_size(fixture, width, height, (uint32_t)rand_r(&seed) & 0xffffff);
+		vnc_fixture_set_size(fixture, width, height, (uint32_t)rand_r(&seed) & 0xffffff);
 		for (int i = 0; i < 5; i++)
-			fill(fixture, (uint32_t)rand_r(&seed) % (width - 8),
+			vnc_fixture_fill(fixture, (uint32_t)rand_r(&seed) % (width - 8),
 				(uint32_t)rand_r(&seed) % (height - 8), 8, 8,
 				(uint32_t)rand_r(&seed) & 0xffffff);
 	}
-	set_size(fixture, 200, 100, GREEN);
+	vnc_fixture_set_size(fixture, 200, 100, GREEN);
 	atomic_store(&stop, true);
 	for (unsigned i = 0; i < array_size(threads); i++) {
 		assert_int_equal(pthread_join(threads[i], NULL), 0);
 		assert_true(storms[i].updates > 0);
 	}
 	assert_true(rfb_open(&client, fixture->port, true));
-	for (int64_t end = now_ms() + RFB_WAIT_MS; now_ms() < end;) {
+	for (int64_t end = vnc_test_now_ms() + RFB_WAIT_MS; vnc_test_now_ms() < end;) {
 		assert_true(rfb_refresh(&client));
 		if (client.width == 200 && pixel(&client, 199, 99) == GREEN)
 			break;
@@ -583,7 +449,7 @@ static void vnc_bad_addresses_are_refused_in_one_line(void **state)
 {
 	static const char *const bad[] = { "0.0.0.0:1", "example.org:1", "127.0.0.1:x",
 		"unix:/nonexistent/folder/socket" };
-	struct fixture *fixture = *state;
+	struct vnc_fixture *fixture = *state;
 	char taken[32];
 	struct display_backend *backend;
 	struct error err;
@@ -594,7 +460,7 @@ static void vnc_bad_addresses_are_refused_in_one_line(void **state)
 		assert_true(backend_start(backend, bad[i], &err) < 0);
 		assert_non_null(strstr(err.text, bad[i]));
 	}
-	snprintf(taken, sizeof(taken), "127.0.0.1:%u", fixture->port - FIRST_PORT);
+	snprintf(taken, sizeof(taken), "127.0.0.1:%u", fixture->port - VNC_PORT);
 	assert_int_equal(backend_start(backend, taken, &err), -EADDRINUSE);
 	backend_destroy(backend);
 }
@@ -656,7 +522,6 @@ int main(void)
 		TEST(vnc_only_what_changed_is_sent_and_a_static_screen_nothing),
 		TEST(vnc_new_size_is_followed_or_clipped),
 		TEST(vnc_keys_and_pointer_reach_the_guest),
-		TEST(vnc_keys_that_the_guest_does_not_take_hold_up_neither_client_nor_end),
 		TEST(vnc_client_that_goes_releases_what_it_held),
 		TEST(vnc_clipboard_is_skipped),
 		TEST(vnc_messages_that_are_not_served_end_the_client),
@@ -668,7 +533,7 @@ int main(void)
 		TEST(vnc_mode_storm_with_busy_clients),
 		TEST(vnc_bad_addresses_are_refused_in_one_line),
 	};
-	uint16_t port = free_port();
+	uint16_t port = vnc_free_port();
 	char argument[32];
 	const struct display_conformance conformance = { .backend = "vnc",
 		.argument = argument,
@@ -683,7 +548,7 @@ int main(void)
 		fprintf(stderr, "no free port on the loopback interface\n");
 		return 77;
 	}
-	snprintf(argument, sizeof(argument), "127.0.0.1:%u", port - FIRST_PORT);
+	snprintf(argument, sizeof(argument), "127.0.0.1:%u", port - VNC_PORT);
 	failed = display_conformance_run(&conformance);
 	return failed + cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -16,7 +16,7 @@ static void expect_ipv4(const char *argument, const char *host, int display)
 	struct error err = { "" };
 	char text[INET_ADDRSTRLEN];
 
-	if (vnc_address_parse(argument, &address, &err))
+	if (vnc_address_parse(argument, false, &address, &err))
 		fail_msg("%s: %s", argument, err.text);
 	assert_int_equal(address.family, AF_INET);
 	assert_string_equal(inet_ntop(AF_INET, &address.ipv4, text, sizeof(text)), host);
@@ -40,12 +40,12 @@ static void vnc_address_loopback_is_accepted(void **state)
 	for (int i = 0; i < 3; i++) {
 		static const char *const texts[] = { "[::1]:2", "[::1]", "::1" };
 
-		assert_int_equal(vnc_address_parse(texts[i], &address, NULL), 0);
+		assert_int_equal(vnc_address_parse(texts[i], false, &address, NULL), 0);
 		assert_int_equal(address.family, AF_INET6);
 		assert_true(IN6_IS_ADDR_LOOPBACK(&address.ipv6));
 		assert_int_equal(address.any_display, i != 0);
 	}
-	assert_int_equal(vnc_address_parse("unix:/tmp/x", &address, NULL), 0);
+	assert_int_equal(vnc_address_parse("unix:/tmp/x", false, &address, NULL), 0);
 	assert_int_equal(address.family, AF_UNIX);
 	assert_string_equal(address.path, "/tmp/x");
 }
@@ -63,17 +63,17 @@ static void vnc_address_anything_else_is_refused_and_named(void **state)
 	for (size_t i = 0; i < array_size(bad); i++) {
 		struct error err = { "" };
 
-		if (vnc_address_parse(bad[i], &address, &err) != -EINVAL)
+		if (vnc_address_parse(bad[i], false, &address, &err) != -EINVAL)
 			fail_msg("'%s' was accepted", bad[i]);
 		assert_non_null(strstr(err.text, bad[i]));
 	}
 	memset(lengthy, 'a', sizeof(lengthy) - 1);
 	lengthy[sizeof(lengthy) - 1] = '\0';
-	assert_int_equal(vnc_address_parse(lengthy, &address, NULL), -EINVAL);
+	assert_int_equal(vnc_address_parse(lengthy, false, &address, NULL), -EINVAL);
 	memcpy(lengthy, "unix:", 5);
-	assert_int_equal(vnc_address_parse(lengthy, &address, NULL), -EINVAL);
+	assert_int_equal(vnc_address_parse(lengthy, false, &address, NULL), -EINVAL);
 	memcpy(lengthy, "[1:1:", 5);
-	assert_int_equal(vnc_address_parse(lengthy, &address, NULL), -EINVAL);
+	assert_int_equal(vnc_address_parse(lengthy, false, &address, NULL), -EINVAL);
 }
 
 static void vnc_listener_takes_the_first_free_display(void **state)
@@ -87,7 +87,7 @@ static void vnc_listener_takes_the_first_free_display(void **state)
 	/* A loopback address of this process alone: tests of several builds run side by side. */
 	snprintf(host, sizeof(host), "127.77.%u.%u", (unsigned)getpid() / 250 % 250,
 		(unsigned)getpid() % 250 + 1);
-	assert_int_equal(vnc_address_parse(host, &address, &err), 0);
+	assert_int_equal(vnc_address_parse(host, false, &address, &err), 0);
 	assert_int_equal(vnc_listener_open(&first, &address, &err), 0);
 	snprintf(argument, sizeof(argument), "%s:5900 (display 0)", host);
 	assert_string_equal(first.where, argument);
@@ -95,7 +95,7 @@ static void vnc_listener_takes_the_first_free_display(void **state)
 	snprintf(argument, sizeof(argument), "%s:5901 (display 1)", host);
 	assert_string_equal(second.where, argument);
 	snprintf(argument, sizeof(argument), "%s:1", host);
-	assert_int_equal(vnc_address_parse(argument, &address, &err), 0);
+	assert_int_equal(vnc_address_parse(argument, false, &address, &err), 0);
 	assert_int_equal(vnc_listener_open(&third, &address, &err), -EADDRINUSE);
 	snprintf(argument, sizeof(argument), "%s:5901", host);
 	assert_non_null(strstr(err.text, argument));
@@ -118,7 +118,7 @@ static void vnc_listener_unix_socket_is_the_users_alone(void **state)
 	assert_non_null(mkdtemp(folder));
 	snprintf(path, sizeof(path), "%s/vnc", folder);
 	snprintf(argument, sizeof(argument), "unix:%s", path);
-	assert_int_equal(vnc_address_parse(argument, &address, &err), 0);
+	assert_int_equal(vnc_address_parse(argument, false, &address, &err), 0);
 	assert_int_equal(vnc_listener_open(&listener, &address, &err), 0);
 	assert_int_equal(lstat(path, &status), 0);
 	assert_int_equal(status.st_mode & 0777, 0600);

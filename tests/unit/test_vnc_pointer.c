@@ -10,7 +10,9 @@ struct fixture {
 	struct fake_sink sink;
 	struct input_router *router;
 	struct input_source *source;
+	struct vnc_sender sender;
 	struct vnc_pointer pointer;
+	enum vnc_pointer_mode mode;
 	char text[4096];
 };
 
@@ -22,6 +24,7 @@ static int setup_with(void **state, unsigned capability)
 	assert_int_equal(input_router_create(&fixture->router, NULL), 0);
 	assert_int_equal(input_router_attach(fixture->router, &fixture->sink.sink), 0);
 	fixture->source = input_source_create(fixture->router, "client", NULL);
+	fixture->sender = (struct vnc_sender){ .source = fixture->source, .name = "client" };
 	*state = fixture;
 	return 0;
 }
@@ -49,8 +52,12 @@ static int teardown(void **state)
 
 static void event(struct fixture *fixture, unsigned buttons, int x, int y)
 {
-	vnc_pointer_event(&fixture->pointer, fixture->source, buttons, x, y, 640, 480,
-		input_router_active(fixture->router));
+	const struct vnc_pointer_view view = { .width = 640,
+		.height = 480,
+		.capabilities = input_router_active(fixture->router),
+		.mode = fixture->mode };
+
+	vnc_pointer_event(&fixture->pointer, &fixture->sender, &view, buttons, x, y);
 }
 
 static void expect(struct fixture *fixture, const char *text)
@@ -113,9 +120,12 @@ static void vnc_pointer_buttons_and_wheel_are_theirs(void **state)
 	event(fixture, 64, 5, 5);
 	event(fixture, 128, 5, 5);
 	event(fixture, 0, 5, 5);
+	event(fixture, 256, 5, 5);
+	event(fixture, 0, 5, 5);
 	expect(fixture, "abs(5,5,640x480) sync b+272 sync b-272 sync b+274 sync b+273 sync b-274 "
 			"sync b-273 sync wheel(120,0) sync wheel(-120,0) sync wheel(0,-120) sync "
-			"wheel(0,120) sync b+275 sync b-275 sync ");
+			"wheel(0,120) sync b+275 sync b-275 sync b+276 sync "
+			"b-276 sync ");
 }
 
 static void vnc_pointer_guest_without_one_gets_nothing(void **state)
@@ -132,6 +142,33 @@ static void vnc_pointer_guest_without_one_gets_nothing(void **state)
 	expect(fixture, "rel(-1280,-960) sync rel(10,10) sync ");
 }
 
+static void vnc_pointer_motion_of_a_client_goes_to_the_guest_as_it_is(void **state)
+{
+	struct fixture *fixture = *state;
+
+	fixture->mode = VNC_POINTER_RELATIVE;
+	event(fixture, 0, VNC_MOTION_ZERO + 700, VNC_MOTION_ZERO - 3);
+	event(fixture, 0, VNC_MOTION_ZERO, VNC_MOTION_ZERO);
+	event(fixture, 1, VNC_MOTION_ZERO, VNC_MOTION_ZERO);
+	event(fixture, 0, VNC_MOTION_ZERO - 2000, VNC_MOTION_ZERO);
+	expect(fixture, "rel(700,-3) sync b+272 sync rel(-2000,0) sync b-272 sync ");
+}
+
+static void vnc_pointer_what_was_on_its_way_before_a_change_of_mode_moves_nothing(void **state)
+{
+	struct fixture *fixture = *state;
+
+	/* A place, from a client that is about to hear that motion is wanted. */
+	fixture->mode = VNC_POINTER_RELATIVE;
+	event(fixture, 1, 639, 479);
+	event(fixture, 0, 0, 0);
+	expect(fixture, "b+272 sync b-272 sync ");
+	/* And the other way round. */
+	fixture->mode = VNC_POINTER_ABSOLUTE;
+	event(fixture, 0, VNC_MOTION_ZERO + 5, VNC_MOTION_ZERO - 5);
+	expect(fixture, "");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -140,6 +177,9 @@ int main(void)
 		TEST(vnc_pointer_relative_guest_gets_differences, setup_relative),
 		TEST(vnc_pointer_edges_pin_the_guest_there, setup_relative),
 		TEST(vnc_pointer_buttons_and_wheel_are_theirs, setup_absolute),
+		TEST(vnc_pointer_motion_of_a_client_goes_to_the_guest_as_it_is, setup_relative),
+		TEST(vnc_pointer_what_was_on_its_way_before_a_change_of_mode_moves_nothing,
+			setup_relative),
 		TEST(vnc_pointer_guest_without_one_gets_nothing, setup_relative),
 	};
 

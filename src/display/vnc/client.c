@@ -2,10 +2,12 @@
 #include <errno.h>
 #include <netdb.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -14,7 +16,7 @@
 #include "display/vnc/server.h"
 
 #define SEND_TIMEOUT_MS 20000 /* a client that takes nothing for so long is dropped */
-#define KEY_WAIT_MS     1000  /* how long a full input queue holds up its client */
+#define GONE_WAIT_MS    2000  /* how long the last keys of one that hung up wait for room */
 #define CUT_TEXT_HEADER 8
 
 bool vnc_client_is_shut(rfbClientPtr rfb)
@@ -32,68 +34,160 @@ void vnc_client_disconnect(struct vnc_client *client)
 
 /* --- input --- */
 
-static void emit_key(void *opaque, unsigned code, bool down)
-{
-	struct vnc_client *client = opaque;
-	int result = input_source_key(client->source, code, down);
-
-	if (result == -EAGAIN && !client->guest_stuck) {
-		/* The guest is slow to take keys: let the client wait, up to a point. One that
-		 * takes none (it is paused, or dead) costs that wait once and not for every key, of
-		 * which a client may have sent thousands. */
-		client->guest_stuck = input_source_flush(client->source, KEY_WAIT_MS) != 0;
-		result = input_source_key(client->source, code, down);
-	}
-	if (!result && down)
-		client->guest_stuck = false;
-	if (result)
-		log_guest(
-			"vnc", "%s: the guest does not take keys, %u is lost", client->name, code);
-}
-
-static void on_key(rfbBool down, rfbKeySym keysym, rfbClientPtr rfb)
-{
-	struct vnc_client *client = rfb->clientData;
-
-	if (client->source)
-		vnc_keyboard_event(&client->keyboard, keysym, down, atomic_load(&client->leds));
-}
-
-static void on_release_all_keys(rfbClientPtr rfb)
-{
-	struct vnc_client *client = rfb->clientData;
-
-	if (client->source)
-		vnc_keyboard_release_all(&client->keyboard);
-}
-
-static void on_pointer(int buttons, int x, int y, rfbClientPtr rfb)
-{
-	struct vnc_client *client = rfb->clientData;
-	int width, height;
-
-	if (!client->source)
-		return;
-	pthread_mutex_lock(&rfb->updateMutex);
-	width = (int)client->width;
-	height = (int)client->height;
-	pthread_mutex_unlock(&rfb->updateMutex);
-	vnc_pointer_event(&client->pointer, client->source, (unsigned)buttons, x, y, width, height,
-		atomic_load(&client->capabilities));
-}
-
 static void on_leds(void *opaque, unsigned leds)
 {
 	struct vnc_client *client = opaque;
 
-	atomic_store(&client->leds, leds);
+	if (atomic_exchange(&client->leds, leds) != leds)
+		vnc_updates_state_changed(client);
 }
 
 static void on_capabilities(void *opaque, unsigned active)
 {
 	struct vnc_client *client = opaque;
 
-	atomic_store(&client->capabilities, active);
+	if (atomic_exchange(&client->capabilities, active) != active)
+		vnc_updates_state_changed(client);
+}
+
+static void poke(int event_fd)
+{
+	const uint64_t one = 1;
+
+	(void)!write(event_fd, &one, sizeof(one));
+}
+
+static void on_room(void *opaque)
+{
+	struct vnc_client *client = opaque;
+
+	poke(client->room_fd);
+}
+
+/* The guest takes no more keys: so nothing is read from its client either, however long that takes,
+ * and what it types waits where it comes from. Only a client that has hung up is not waited with
+ * for ever. */
+static bool wait_for_room(void *opaque)
+{
+	struct vnc_client *client = opaque;
+	rfbClientPtr rfb = client->rfb; /* set by this thread */
+	struct pollfd fds[] = { { .fd = client->room_fd, .events = POLLIN },
+		{ .fd = rfb->sock, .events = POLLRDHUP } };
+	int timeout_ms = 20; /* until the router calls room */
+
+	for (;;) {
+		uint64_t count;
+		int ready = poll(fds, array_size(fds), timeout_ms);
+
+		if (vnc_client_is_shut(rfb) || backend_should_stop(client->server->backend))
+			return false;
+		if (ready == 0)
+			return timeout_ms < GONE_WAIT_MS;
+		if (ready < 0)
+			continue;
+		if (fds[0].revents && read(client->room_fd, &count, sizeof(count)) > 0)
+			return true;
+		if (fds[1].revents) {
+			fds[1].fd = -1;
+			timeout_ms = GONE_WAIT_MS;
+		}
+	}
+}
+
+/* A key or pointer event, of which nothing is read yet. */
+static int serve_input(struct vnc_client *client, rfbClientPtr rfb)
+{
+	const int64_t deadline = vnc_now_ms() + SEND_TIMEOUT_MS;
+	const unsigned leds = atomic_load(&client->leds);
+	struct vnc_pointer_view view;
+	struct vnc_message message;
+	uint8_t bytes[VNC_MESSAGE_MAX_BYTES];
+	int have = 0, length = 1;
+
+	while (have < length) {
+		int result = vnc_read(rfb->sock, bytes + have, (size_t)(length - have), deadline);
+
+		if (result)
+			return result;
+		have = length;
+		length = vnc_message_bytes(bytes, (size_t)have, client->allowed & VNC_BUTTONS);
+		if (length < 0)
+			return length;
+	}
+	if (!client->source)
+		return 0;
+	vnc_message_parse(bytes, (size_t)length, &message);
+	pthread_mutex_lock(&rfb->updateMutex);
+	view.width = (int)client->width;
+	view.height = (int)client->height;
+	pthread_mutex_unlock(&rfb->updateMutex);
+	view.capabilities = atomic_load(&client->capabilities);
+	view.mode = (enum vnc_pointer_mode)atomic_load(&client->told_mode);
+	vnc_input_message(&client->input, &message, &view, leds == VNC_LEDS_UNKNOWN ? 0 : leds);
+	return 0;
+}
+
+/* 0, or an error: no input then. */
+static int open_input(struct vnc_client *client)
+{
+	const struct input_source_listener listener = { .leds_changed = on_leds,
+		.capabilities_changed = on_capabilities,
+		.room = on_room,
+		.opaque = client };
+	struct vnc_server *server = client->server;
+	int fd;
+
+	client->allowed = 0;
+	client->wanted = client->unanswered = 0;
+	client->told_leds = VNC_LEDS_UNKNOWN;
+	client->state_news = false;
+	atomic_store(&client->told_mode, VNC_POINTER_PLACES);
+	atomic_store(&client->leds, VNC_LEDS_UNKNOWN);
+	if (!server->host->router)
+		return 0;
+	fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (fd < 0)
+		return -errno;
+	pthread_mutex_lock(&server->lock);
+	client->room_fd = fd;
+	pthread_mutex_unlock(&server->lock);
+	/* The source's listener tells, too, but the first click may be earlier. */
+	atomic_store(&client->capabilities, input_router_active(server->host->router));
+	client->source = input_source_create(server->host->router, client->name, &listener);
+	if (!client->source)
+		return -ENOMEM;
+	client->input.sender = (struct vnc_sender){ .source = client->source,
+		.name = client->name,
+		.wait = wait_for_room,
+		.opaque = client };
+	vnc_input_init(&client->input, server->keymap,
+		display_backend_settings(server->backend)->sync_locks);
+	return 0;
+}
+
+/* Releases what the client holds. */
+static void close_input(struct vnc_client *client)
+{
+	int fd;
+
+	input_source_destroy(client->source);
+	client->source = NULL;
+	pthread_mutex_lock(&client->server->lock);
+	fd = client->room_fd;
+	client->room_fd = -1;
+	pthread_mutex_unlock(&client->server->lock);
+	if (fd >= 0)
+		close(fd);
+}
+
+void vnc_clients_poke(struct vnc_server *server)
+{
+	pthread_mutex_lock(&server->lock);
+	for (unsigned i = 0; i < VNC_MAX_CLIENTS; i++) {
+		if (server->clients[i].room_fd >= 0)
+			poke(server->clients[i].room_fd);
+	}
+	pthread_mutex_unlock(&server->lock);
 }
 
 /* --- messages --- */
@@ -138,16 +232,25 @@ static int serve_message(struct vnc_client *client, rfbClientPtr rfb)
 	if (got <= 0)
 		return -ECONNRESET;
 	switch (type) {
-	case rfbSetPixelFormat:
+	case VNC_QEMU_MESSAGE:
+		if (!(client->allowed & VNC_SCANCODES))
+			break;
+		return serve_input(client, rfb);
+	case VNC_KEY_EVENT:
+	case VNC_POINTER_EVENT:
+		return serve_input(client, rfb);
 	case rfbSetEncodings:
+		pthread_mutex_lock(&rfb->sendMutex);
+		vnc_extensions_set_encodings(client, rfb);
+		pthread_mutex_unlock(&rfb->sendMutex);
+		return 0;
+	case rfbSetPixelFormat:
 		/* Not under the encoder's hands. */
 		pthread_mutex_lock(&rfb->sendMutex);
 		rfbProcessClientMessage(rfb);
 		pthread_mutex_unlock(&rfb->sendMutex);
 		return 0;
 	case rfbFramebufferUpdateRequest:
-	case rfbKeyEvent:
-	case rfbPointerEvent:
 		rfbProcessClientMessage(rfb);
 		return 0;
 	case rfbSetDesktopSize:
@@ -162,37 +265,28 @@ static int serve_message(struct vnc_client *client, rfbClientPtr rfb)
 	case rfbClientCutText:
 		return skip_cut_text(rfb->sock);
 	default:
-		/* File transfer, server-side scaling, chat and the like are not offered, and an
-		 * unknown message has no known length. */
-		log_guest("vnc", "%s: message %u is not served", client->name, type);
-		return -EPROTO;
+		break;
 	}
+	/* File transfer, server-side scaling, chat and the like are not offered, and an unknown
+	 * message has no known length. */
+	log_guest("vnc", "%s: message %u is not served", client->name, type);
+	return -EPROTO;
 }
 
-static void serve(struct vnc_client *client, rfbClientPtr rfb, int64_t deadline)
+static void serve(struct vnc_client *client, rfbClientPtr rfb)
 {
 	struct vnc_server *server = client->server;
 	pthread_t output;
-	bool started = false;
+	bool started;
 
 	pthread_mutex_lock(&server->lock);
 	client->rfb = rfb;
 	pthread_mutex_unlock(&server->lock);
+	started = pthread_create(&output, NULL, vnc_updates_main, client) == 0;
 	/* What a client has sent before it was shut down may still be read for long. */
-	while (!vnc_client_is_shut(rfb) && !backend_should_stop(server->backend)) {
-		if (vnc_wait_readable(rfb->sock, started ? -1 : deadline))
+	while (started && !vnc_client_is_shut(rfb) && !backend_should_stop(server->backend)) {
+		if (vnc_wait_readable(rfb->sock, -1) || serve_message(client, rfb))
 			break;
-		if (started) {
-			if (serve_message(client, rfb))
-				break;
-			continue;
-		}
-		rfbProcessClientMessage(rfb); /* one byte each: security, ClientInit */
-		if (rfb->state == RFB_NORMAL) {
-			if (pthread_create(&output, NULL, vnc_updates_main, client))
-				break;
-			started = true;
-		}
 	}
 	pthread_mutex_lock(&rfb->updateMutex);
 	__atomic_store_n(&rfb->state, RFB_SHUTDOWN, __ATOMIC_RELAXED);
@@ -205,6 +299,7 @@ static void serve(struct vnc_client *client, rfbClientPtr rfb, int64_t deadline)
 	client->rfb = NULL;
 	pthread_mutex_unlock(&server->lock);
 	rfbCloseClient(rfb);
+	vnc_extensions_forget(rfb);
 	rfbClientConnectionGone(rfb);
 }
 
@@ -226,37 +321,28 @@ static void *client_main(void *opaque)
 {
 	struct vnc_client *client = opaque;
 	struct vnc_server *server = client->server;
-	const struct input_source_listener listener = {
-		.leds_changed = on_leds, .capabilities_changed = on_capabilities, .opaque = client
-	};
-	int64_t deadline = vnc_now_ms() + VNC_HANDSHAKE_SECONDS * 1000;
 	int fd = client->fd; /* set before this thread began, closed by it */
 	const int one = 1;
 	rfbClientPtr rfb = NULL;
 	char name[16];
+	int result;
 
 	snprintf(name, sizeof(name), "vnc-in-%u", client->index);
 	pthread_setname_np(pthread_self(), name);
 	describe(client, fd);
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)); /* no TCP: no need */
-	client->guest_stuck = false;
-	if (vnc_updates_open(client)) {
+	if (vnc_handshake(client, fd, vnc_now_ms() + VNC_HANDSHAKE_SECONDS * 1000) == 0 &&
+		vnc_updates_open(client)) {
 		vnc_updates_first_look(client);
-		rfb = vnc_handshake(client, fd, deadline);
+		rfb = vnc_handshake_finish(client, fd);
 	}
 	if (rfb) {
 		log_debug("vnc", "%s: connected", client->name);
-		/* The source's listener tells, too, but the first click may be earlier. */
-		atomic_store(&client->capabilities,
-			server->host->router ? input_router_active(server->host->router) : 0);
-		if (server->host->router)
-			client->source =
-				input_source_create(server->host->router, client->name, &listener);
-		vnc_keyboard_init(&client->keyboard, server->keymap, emit_key, client);
-		memset(&client->pointer, 0, sizeof(client->pointer));
-		serve(client, rfb, deadline);
-		input_source_destroy(client->source);
-		client->source = NULL;
+		result = open_input(client);
+		if (result)
+			log_guest("vnc", "%s: no input: %s", client->name, strerror(-result));
+		serve(client, rfb);
+		close_input(client);
 		log_debug("vnc", "%s: gone", client->name);
 	}
 	vnc_updates_close(client);
@@ -281,7 +367,6 @@ int vnc_clients_add(struct vnc_server *server, int fd)
 			continue;
 		client->finished = false;
 		client->fd = fd;
-		atomic_store(&client->leds, 0);
 		result = pthread_create(&client->thread, NULL, client_main, client);
 		if (result) {
 			client->fd = -1;
@@ -348,9 +433,6 @@ static rfbScreenInfoPtr create_screen(struct vnc_server *server)
 	screen->permitFileTransfer = FALSE;
 	screen->maxClientWait = SEND_TIMEOUT_MS;
 	screen->ignoreSIGPIPE = FALSE; /* signals are blocked in this thread and its children */
-	screen->kbdAddEvent = on_key;
-	screen->kbdReleaseAllKeys = on_release_all_keys;
-	screen->ptrAddEvent = on_pointer;
 	return screen;
 }
 
@@ -361,12 +443,13 @@ int vnc_clients_init(struct vnc_server *server, struct error *err)
 	rfbLog = log_library;
 	rfbErr = log_library;
 	pthread_mutex_init(&server->lock, NULL);
+	vnc_extensions_register();
 	for (unsigned i = 0; i < VNC_MAX_CLIENTS; i++) {
 		struct vnc_client *client = &server->clients[i];
 
 		client->server = server;
 		client->index = i;
-		client->fd = -1;
+		client->fd = client->room_fd = -1;
 		/* All of them now: rfbGetScreen makes a lock of the library's anew. */
 		client->screen = create_screen(server);
 		if (!client->screen) {
@@ -391,6 +474,7 @@ fail:
 
 void vnc_clients_fini(struct vnc_server *server)
 {
+	poke(server->end_fd);
 	for (unsigned i = 0; i < VNC_MAX_CLIENTS; i++) {
 		if (server->clients[i].busy)
 			vnc_client_disconnect(&server->clients[i]);
@@ -404,5 +488,6 @@ void vnc_clients_fini(struct vnc_server *server)
 			rfbScreenCleanup(client->screen);
 		client->screen = NULL;
 	}
+	vnc_extensions_unregister();
 	pthread_mutex_destroy(&server->lock);
 }

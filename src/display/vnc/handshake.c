@@ -1,10 +1,19 @@
 /* How a connection becomes a client of the library, and reading with a deadline; see server.h.
  *
- * Threads: "vnc-in-N" only. Protocol: RFC 6143, section 7.1. */
+ * The version, the security type, the password and ClientInit are dealt with here, and only then
+ * does the library hear of the client, over a socket pair and as one of the simplest kind (version
+ * 3.3, no security); the connection takes the place of that pair at the end. Its own handshake has
+ * no deadline, waits for clients that speak HTTP or TLS, makes challenges that can be guessed from
+ * the time, and keeps the security types of all servers of a process in one list, so that a server
+ * without a password could open one that has one.
+ *
+ * Threads: "vnc-in-N" only, but for vnc_handshake_warm_up. Protocol: RFC 6143, sections 7.1 to 7.3.
+ */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/select.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -12,8 +21,16 @@
 #include "core/log.h"
 #include "display/vnc/server.h"
 
-#define VERSION_BYTES 12
-#define FD_LIMIT      (FD_SETSIZE - 1) /* the library uses select() */
+#define VERSION_BYTES     12
+#define FD_LIMIT          (FD_SETSIZE - 1) /* the library uses select() */
+#define PASSWORD_SECONDS  120              /* for people to type it */
+#define WRONG_PASSWORD_MS 1000             /* a wrong one is answered not sooner than that */
+#define MAC_MINOR         889              /* what Apple's client calls itself */
+
+enum security {
+	SECURITY_NONE = 1,
+	SECURITY_PASSWORD = 2,
+};
 
 int vnc_wait_readable(int fd, int64_t deadline)
 {
@@ -64,88 +81,198 @@ static int write_all(int fd, const void *buffer, size_t length)
 	return (size_t)done == length ? 0 : -EPIPE;
 }
 
-/* Lets the library talk to one end of a socket pair: pulls what it says out of the other end. */
-static int forward(int from, int to)
+static int write32(int fd, uint32_t value)
 {
-	char bytes[512];
-	ssize_t length = recv(from, bytes, sizeof(bytes), MSG_DONTWAIT);
+	const uint8_t bytes[] = { (uint8_t)(value >> 24), (uint8_t)(value >> 16),
+		(uint8_t)(value >> 8), (uint8_t)value };
 
-	if (length <= 0)
+	return write_all(fd, bytes, sizeof(bytes));
+}
+
+/* Section 7.1.1. The minor version, 3 if it is one that the RFC does not know. */
+static int exchange_versions(int fd, int64_t deadline, unsigned *minor)
+{
+	static const char ours[] = "RFB 003.008\n";
+	char theirs[VERSION_BYTES];
+	int result = write_all(fd, ours, VERSION_BYTES);
+
+	if (!result)
+		result = vnc_read(fd, theirs, sizeof(theirs), deadline);
+	if (result)
+		return result;
+	if (memcmp(theirs, ours, 8) != 0 || theirs[11] != '\n')
 		return -EPROTO;
-	return write_all(to, bytes, (size_t)length);
+	*minor = 0;
+	for (int i = 8; i < 11; i++) {
+		if (theirs[i] < '0' || theirs[i] > '9')
+			return -EPROTO;
+		*minor = *minor * 10 + (unsigned)(theirs[i] - '0');
+	}
+	if (*minor < 7)
+		*minor = 3;
+	return 0;
 }
 
-/* Makes the library's client and takes it as far as the choice of security.
- *
- * The library first looks whether the other side speaks HTTP or TLS, to offer WebSockets, for which
- * it waits and which it frees twice when both of its threads meet an error. So the first exchange
- * goes through a socket pair, on which nothing but RFB is ever said; then the real connection takes
- * the place of the library's end. That also puts one deadline over the client's slow version
- * string. */
-rfbClientPtr vnc_handshake(struct vnc_client *client, int fd, int64_t deadline)
+/* Section 7.1.2. */
+static int agree_on_security(int fd, int64_t deadline, unsigned minor, enum security security)
 {
-	char version[VERSION_BYTES];
-	rfbClientPtr rfb;
-	int pair[2], result;
+	const uint8_t offer[] = { 1, (uint8_t)security };
+	uint8_t chosen;
+	int result;
 
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
-		return NULL;
-	if (pair[0] > FD_LIMIT || write_all(pair[1], "RFB ", 4) < 0) {
-		close(pair[0]);
-		close(pair[1]);
-		return NULL;
-	}
-	rfb = rfbNewClient(client->screen, pair[0]); /* owns pair[0] from here on */
-	if (!rfb) {
-		close(pair[1]);
-		return NULL;
-	}
-	rfb->clientData = client;
-	result = forward(pair[1], fd); /* our version */
+	if (minor == 3)
+		return write32(fd, security);
+	result = write_all(fd, offer, sizeof(offer));
 	if (!result)
-		result = vnc_read(fd, version, sizeof(version), deadline);
-	/* Take back the "RFB " that was there to be looked at. */
-	if (!result && recv(pair[0], (char[4]){ 0 }, 4, MSG_DONTWAIT) != 4)
+		result = vnc_read(fd, &chosen, sizeof(chosen), deadline);
+	if (!result && chosen != security)
 		result = -EPROTO;
-	if (!result)
-		result = write_all(pair[1], version, sizeof(version));
-	if (!result) {
-		rfbProcessClientMessage(rfb);
-		result = vnc_client_is_shut(rfb) ? -EPROTO : forward(pair[1], fd);
-	}
-	close(pair[1]);
-	if (!result && dup3(fd, pair[0], O_CLOEXEC) < 0)
-		result = -errno;
-	if (result) {
-		log_guest("vnc", "%s: no handshake: %s", client->name, strerror(-result));
-		rfbCloseClient(rfb);
-		rfbClientConnectionGone(rfb);
-		return NULL;
-	}
-	return rfb;
+	return result;
 }
 
-/* The library makes its locks and its list of security types when first used, with no lock around
- * that: one client with nobody behind it does so before there are threads. */
-int vnc_handshake_warm_up(rfbScreenInfoPtr screen)
+/* Whoever guesses does so once a second, with however many connections: each wrong answer gets a
+ * turn of its own, and holds one of the few places until then, also if its client has hung up. */
+static void wait_for_turn(struct vnc_server *server)
 {
-	static const char version[] = "RFB 003.008\n";
+	struct pollfd pollfd = { .fd = server->end_fd, .events = POLLIN };
+	int64_t now = vnc_now_ms(), turn;
+
+	pthread_mutex_lock(&server->lock);
+	turn = (server->last_turn > now ? server->last_turn : now) + WRONG_PASSWORD_MS;
+	server->last_turn = turn;
+	pthread_mutex_unlock(&server->lock);
+	while (now < turn && poll(&pollfd, 1, (int)(turn - now)) <= 0)
+		now = vnc_now_ms();
+}
+
+/* Section 7.2.2. */
+static int ask_for_password(struct vnc_client *client, int fd, unsigned minor)
+{
+	static const char reason[] = "wrong password";
+	uint8_t challenge[VNC_CHALLENGE_BYTES], response[VNC_CHALLENGE_BYTES];
+	int result;
+
+	if (getrandom(challenge, sizeof(challenge), 0) != (ssize_t)sizeof(challenge))
+		return -EIO;
+	result = write_all(fd, challenge, sizeof(challenge));
+	if (!result)
+		result = vnc_read(
+			fd, response, sizeof(response), vnc_now_ms() + PASSWORD_SECONDS * 1000);
+	if (result)
+		return result;
+	if (vnc_password_matches(&client->server->password, challenge, response))
+		return 0;
+	log_guest("vnc", "%s: wrong password", client->name);
+	wait_for_turn(client->server);
+	if (!write32(fd, 1) && minor >= 8 && !write32(fd, sizeof(reason) - 1))
+		(void)!write_all(fd, reason, sizeof(reason) - 1);
+	return -EACCES;
+}
+
+int vnc_handshake(struct vnc_client *client, int fd, int64_t deadline)
+{
+	const enum security security =
+		*client->server->password.text ? SECURITY_PASSWORD : SECURITY_NONE;
+	uint8_t shared; /* always, whatever it says */
+	unsigned minor;
+	int result = exchange_versions(fd, deadline, &minor);
+
+	if (!result)
+		result = agree_on_security(fd, deadline, minor, security);
+	if (!result && security == SECURITY_PASSWORD)
+		result = ask_for_password(client, fd, minor);
+	/* Apple's client has no use for the result nor for ClientInit if there is no password. */
+	if (!result && security == SECURITY_NONE && minor == MAC_MINOR)
+		return 0;
+	if (!result && (security == SECURITY_PASSWORD || minor >= 8))
+		result = write32(fd, 0);
+	if (!result && security == SECURITY_PASSWORD)
+		deadline = vnc_now_ms() + VNC_HANDSHAKE_SECONDS * 1000;
+	if (!result)
+		result = vnc_read(fd, &shared, sizeof(shared), deadline);
+	if (result && result != -EACCES)
+		log_guest("vnc", "%s: no handshake: %s", client->name, strerror(-result));
+	return result;
+}
+
+/* What the library has to hear, and what it says before ServerInit: version and security type. */
+static const char simple_client[] = "RFB 003.003\n\1";
+#define SIMPLE_CLIENT_STEPS  2
+#define SIMPLE_ANSWERS_BYTES (VERSION_BYTES + 4)
+
+/* A client of the library's, up to its ServerInit, which can be read from *fd; -errno. */
+static int make_client(rfbScreenInfoPtr screen, rfbClientPtr *rfb_out, int *fd)
+{
+	char answers[SIMPLE_ANSWERS_BYTES];
 	rfbClientPtr rfb;
 	int pair[2];
 
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
 		return -errno;
-	if (pair[0] > FD_LIMIT || write_all(pair[1], version, VERSION_BYTES) < 0) {
+	if (pair[0] > FD_LIMIT ||
+		write_all(pair[1], simple_client, sizeof(simple_client) - 1) < 0) {
 		close(pair[0]);
 		close(pair[1]);
 		return -EMFILE;
 	}
-	rfb = rfbNewClient(screen, pair[0]);
-	if (rfb) {
+	rfb = rfbNewClient(screen, pair[0]); /* owns pair[0] from here on */
+	for (int i = 0; rfb && i < SIMPLE_CLIENT_STEPS && !vnc_client_is_shut(rfb); i++)
 		rfbProcessClientMessage(rfb);
-		rfbCloseClient(rfb);
-		rfbClientConnectionGone(rfb);
+	if (!rfb || rfb->state != RFB_NORMAL ||
+		recv(pair[1], answers, sizeof(answers), MSG_DONTWAIT) != (ssize_t)sizeof(answers)) {
+		if (rfb) {
+			rfbCloseClient(rfb);
+			rfbClientConnectionGone(rfb);
+		}
+		close(pair[1]);
+		return -EPROTO;
 	}
-	close(pair[1]);
-	return rfb ? 0 : -ENOMEM;
+	*rfb_out = rfb;
+	*fd = pair[1];
+	return 0;
+}
+
+rfbClientPtr vnc_handshake_finish(struct vnc_client *client, int fd)
+{
+	char server_init[512];
+	rfbClientPtr rfb;
+	ssize_t length;
+	int from, result;
+
+	result = make_client(client->screen, &rfb, &from);
+	if (result)
+		goto fail;
+	length = recv(from, server_init, sizeof(server_init), MSG_DONTWAIT);
+	close(from);
+	result = length > 0 ? write_all(fd, server_init, (size_t)length) : -EPROTO;
+	if (!result && dup3(fd, rfb->sock, O_CLOEXEC) < 0)
+		result = -errno;
+	if (!result) {
+		rfb->clientData = client;
+		return rfb;
+	}
+	rfbCloseClient(rfb);
+	rfbClientConnectionGone(rfb);
+fail:
+	log_guest("vnc", "%s: no handshake: %s", client->name, strerror(-result));
+	return NULL;
+}
+
+/* The library makes its locks when first used, with no lock around that: one client with nobody
+ * behind it does so before there are threads. The same for what encrypts. */
+int vnc_handshake_warm_up(rfbScreenInfoPtr screen)
+{
+	static const struct vnc_password password = { "warm-up" };
+	static const uint8_t challenge[VNC_CHALLENGE_BYTES];
+	rfbClientPtr rfb;
+	int fd, result;
+
+	(void)vnc_password_matches(&password, challenge, challenge);
+	result = make_client(screen, &rfb, &fd);
+	if (result)
+		return result;
+	close(fd);
+	rfbCloseClient(rfb);
+	rfbClientConnectionGone(rfb);
+	return 0;
 }

@@ -28,36 +28,39 @@ static int parse_display(
 	return 0;
 }
 
-static int parse_host(
-	const char *argument, const char *host, struct vnc_address *address, struct error *err)
+static int parse_host(const char *argument, bool allow_remote, const char *host,
+	struct vnc_address *address, struct error *err)
 {
 	if (!*host || !strcmp(host, "localhost")) {
 		address->family = AF_INET;
 		address->ipv4.s_addr = htonl(INADDR_LOOPBACK);
-		return 0;
-	}
-	if (inet_pton(AF_INET, host, &address->ipv4) == 1) {
+	} else if (inet_pton(AF_INET, host, &address->ipv4) == 1) {
 		address->family = AF_INET;
-		if (ntohl(address->ipv4.s_addr) >> 24 == 127)
-			return 0;
 	} else if (inet_pton(AF_INET6, host, &address->ipv6) == 1) {
 		address->family = AF_INET6;
-		if (IN6_IS_ADDR_LOOPBACK(&address->ipv6))
-			return 0;
 	} else {
 		return error_set(err, EINVAL,
 			"--vnc=%s: '%s' is not an address (use 127.0.0.1:DISPLAY, [::1]:DISPLAY or "
 			"unix:PATH)",
 			argument, host);
 	}
+	if (allow_remote || !vnc_address_is_remote(address))
+		return 0;
 	return error_set(err, EINVAL,
-		"--vnc=%s: VNC is served without a password and therefore on this machine only "
-		"(use "
-		"127.0.0.1:DISPLAY, and an SSH tunnel to reach it from elsewhere)",
+		"--vnc=%s: other machines reach this address, and VNC encrypts nothing (use "
+		"127.0.0.1:DISPLAY and an SSH tunnel, or allow it with --vnc-allow-remote)",
 		argument);
 }
 
-int vnc_address_parse(const char *argument, struct vnc_address *address, struct error *err)
+bool vnc_address_is_remote(const struct vnc_address *address)
+{
+	if (address->family == AF_INET)
+		return ntohl(address->ipv4.s_addr) >> 24 != 127;
+	return address->family == AF_INET6 && !IN6_IS_ADDR_LOOPBACK(&address->ipv6);
+}
+
+int vnc_address_parse(
+	const char *argument, bool allow_remote, struct vnc_address *address, struct error *err)
 {
 	char host[INET6_ADDRSTRLEN + 32];
 	const char *end, *display = NULL;
@@ -104,7 +107,7 @@ int vnc_address_parse(const char *argument, struct vnc_address *address, struct 
 	}
 	snprintf(host, sizeof(host), "%.*s", (int)(end - argument) - (*argument == '['),
 		argument + (*argument == '['));
-	result = parse_host(argument, host, address, err);
+	result = parse_host(argument, allow_remote, host, address, err);
 	if (!result && display)
 		result = parse_display(argument, display, address, err);
 	return result;

@@ -1,5 +1,5 @@
 /* Where the VNC server listens: the value of --vnc, and the sockets for it. Loopback and Unix
- * sockets only: the protocol as served here has neither password nor encryption.
+ * sockets unless more is allowed: the protocol as served here encrypts nothing.
  *
  * Threads: the VNC backend's. */
 #ifndef VMGUI_DISPLAY_VNC_LISTEN_H
@@ -23,10 +23,14 @@ struct vnc_address {
 	char path[UNIX_LISTENER_PATH_BYTES];
 };
 
-/* argument: NULL (the first free display on 127.0.0.1), "ADDR:DISPLAY", "ADDR" or "unix:PATH", with
- * ADDR in 127.0.0.0/8, ::1, [::1], localhost, or empty for 127.0.0.1. -EINVAL. */
+/* allow_remote: addresses that other machines reach are fine, too.
+ * argument: NULL (the first free display on 127.0.0.1), "ADDR:DISPLAY", "ADDR" or "unix:PATH", with
+ * ADDR an IPv4 address, an IPv6 address (in brackets if a display follows), localhost, or empty for
+ * 127.0.0.1. -EINVAL. */
 VMGUI_MUST_USE int vnc_address_parse(
-	const char *argument, struct vnc_address *address, struct error *err);
+	const char *argument, bool allow_remote, struct vnc_address *address, struct error *err);
+/* Whether other machines may reach it. */
+bool vnc_address_is_remote(const struct vnc_address *address);
 
 struct vnc_listener {
 	int fd;

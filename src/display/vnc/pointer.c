@@ -4,11 +4,13 @@
 #include <linux/input-event-codes.h>
 
 #define DETENT 120 /* wheel units, core/input_sink.h */
+/* No picture is that wide or high, and no hand that quick: from here on it is motion. */
+#define FIRST_MOTION 0x4000
 
 static const struct {
 	uint16_t code; /* 0: wheel */
 	int8_t vertical, horizontal;
-} buttons_of_mask[8] = {
+} buttons_of_mask[] = {
 	{ .code = BTN_LEFT },
 	{ .code = BTN_MIDDLE },
 	{ .code = BTN_RIGHT },
@@ -17,6 +19,7 @@ static const struct {
 	{ .horizontal = -1 },
 	{ .horizontal = 1 },
 	{ .code = BTN_SIDE },
+	{ .code = BTN_EXTRA },
 };
 
 static int clamp(int value, int limit)
@@ -38,15 +41,27 @@ static int step(int from, int to, int limit)
 	return distance;
 }
 
-static void move(struct vnc_pointer *pointer, struct input_source *source, int x, int y, int width,
-	int height, unsigned capabilities)
+/* The client's own motion. */
+static void move_by(struct vnc_pointer *pointer, struct input_source *source, int dx, int dy)
 {
-	if (capabilities & INPUT_POINTER_ABSOLUTE) {
+	pointer->known = false;
+	if (!dx && !dy)
+		return;
+	input_source_relative(source, dx, dy);
+	input_source_sync(source);
+}
+
+static void move_to(struct vnc_pointer *pointer, struct input_source *source,
+	const struct vnc_pointer_view *view, int x, int y)
+{
+	const int width = view->width, height = view->height;
+
+	if (view->capabilities & INPUT_POINTER_ABSOLUTE) {
 		if (pointer->known && pointer->x == x && pointer->y == y)
 			return;
 		input_source_absolute(
 			source, (unsigned)x, (unsigned)y, (unsigned)width, (unsigned)height);
-	} else if (capabilities & INPUT_POINTER_RELATIVE) {
+	} else if (view->capabilities & INPUT_POINTER_RELATIVE) {
 		if (!pointer->known) {
 			input_source_relative(source, -2 * width, -2 * height);
 			input_source_sync(source);
@@ -67,22 +82,36 @@ static void move(struct vnc_pointer *pointer, struct input_source *source, int x
 	pointer->y = y;
 }
 
-void vnc_pointer_event(struct vnc_pointer *pointer, struct input_source *source, unsigned buttons,
-	int x, int y, int width, int height, unsigned capabilities)
+static void move(struct vnc_pointer *pointer, struct input_source *source,
+	const struct vnc_pointer_view *view, int x, int y)
 {
+	const bool motion = x >= FIRST_MOTION && y >= FIRST_MOTION;
+
+	/* The client has not heard of the new mode: only what it says of its buttons is good. */
+	if (view->mode != VNC_POINTER_PLACES && motion != (view->mode == VNC_POINTER_RELATIVE))
+		return;
+	if (view->mode == VNC_POINTER_RELATIVE)
+		move_by(pointer, source, x - VNC_MOTION_ZERO, y - VNC_MOTION_ZERO);
+	else
+		move_to(pointer, source, view, clamp(x, view->width), clamp(y, view->height));
+}
+
+void vnc_pointer_event(struct vnc_pointer *pointer, struct vnc_sender *sender,
+	const struct vnc_pointer_view *view, unsigned buttons, int x, int y)
+{
+	struct input_source *source = sender->source;
 	unsigned changed = buttons ^ pointer->buttons;
 
-	if (width <= 0 || height <= 0)
+	if (view->width <= 0 || view->height <= 0)
 		return;
-	move(pointer, source, clamp(x, width), clamp(y, height), width, height, capabilities);
+	move(pointer, source, view, x, y);
 	for (unsigned bit = 0; bit < array_size(buttons_of_mask); bit++) {
 		bool down = buttons & (1u << bit);
 
 		if (!(changed & (1u << bit)))
 			continue;
 		if (buttons_of_mask[bit].code)
-			/* A press that finds no room is lost, as is its release then. */
-			(void)input_source_button(source, buttons_of_mask[bit].code, down);
+			vnc_send(sender, buttons_of_mask[bit].code, down);
 		else if (down)
 			input_source_wheel(source, buttons_of_mask[bit].vertical * DETENT,
 				buttons_of_mask[bit].horizontal * DETENT);

@@ -27,12 +27,22 @@
 #include <rfb/rfbregion.h>
 
 #include "display/backend.h"
-#include "display/vnc/keys.h"
+#include "display/vnc/input.h"
 #include "display/vnc/listen.h"
-#include "display/vnc/pointer.h"
+#include "display/vnc/password.h"
 
 #define VNC_MAX_CLIENTS       16u
 #define VNC_HANDSHAKE_SECONDS 10
+
+/* What a client may ask for beyond the RFC; the first two are answered once, in this order. */
+enum vnc_extension {
+	VNC_SCANCODES = 1,
+	VNC_BUTTONS = 2,
+	VNC_MOTION = 4,
+	VNC_LEDS = 8, /* QEMU's way */
+	VNC_VMWARE_LEDS = 16,
+};
+#define VNC_LEDS_UNKNOWN UINT_MAX
 
 struct vnc_server;
 
@@ -64,15 +74,24 @@ struct vnc_client {
 	/* the library's updateMutex of the client */
 	uint32_t width, height; /* as the client knows it */
 	bool news;              /* the surface has something that is not in pixels */
+	bool state_news;        /* lights or kinds of pointer have changed */
+
+	/* the library's sendMutex of the client */
+	unsigned wanted;     /* enum vnc_extension mask, by its last SetEncodings */
+	unsigned unanswered; /* those of them that wait for their answer */
+	unsigned told_leds;
+	atomic_uint told_mode; /* enum vnc_pointer_mode; read by "vnc-in-N" */
 
 	/* "vnc-in-N" */
 	char name[64];
 	struct input_source *source; /* NULL: no input devices */
-	struct vnc_keyboard keyboard;
-	struct vnc_pointer pointer;
-	bool guest_stuck; /* it took no key for KEY_WAIT_MS: do not wait again until it does */
+	struct vnc_input input;
+	unsigned allowed; /* enum vnc_extension mask: what the client was ever told that it may use
+			   */
+	int room_fd;      /* eventfd: the guest takes keys again; set while there is a source */
 
-	atomic_uint leds, capabilities; /* from the router's thread */
+	atomic_uint leds;         /* from the router's thread; VNC_LEDS_UNKNOWN at first */
+	atomic_uint capabilities; /* the same */
 };
 
 struct vnc_server {
@@ -80,7 +99,9 @@ struct vnc_server {
 	struct display_backend *backend;
 	const struct display_host *host;
 	struct vnc_keymap *keymap;
+	struct vnc_password password;
 	int wake_fd, epoll_fd;
+	int end_fd; /* readable once everything ends */
 
 	/* "vnc" thread */
 	struct vnc_listener listener;
@@ -88,6 +109,7 @@ struct vnc_server {
 	unsigned next_refused;
 
 	pthread_mutex_t lock;
+	int64_t last_turn; /* lock; when the last wrong password is answered, vnc_now_ms */
 	struct vnc_client clients[VNC_MAX_CLIENTS];
 };
 
@@ -102,6 +124,7 @@ void vnc_clients_fini(struct vnc_server *server); /* disconnects and joins */
 /* Takes the connection over; -EBUSY, -ENOMEM...: it is still the caller's. */
 VMGUI_MUST_USE int vnc_clients_add(struct vnc_server *server, int fd);
 void vnc_clients_reap(struct vnc_server *server); /* joins those that are finished */
+void vnc_clients_poke(struct vnc_server *server); /* the machine's state may have changed */
 
 /* A client's own two threads. */
 bool vnc_client_is_shut(rfbClientPtr rfb);
@@ -111,14 +134,27 @@ void vnc_client_disconnect(struct vnc_client *client);
 /* updates.c. open: a reader of the surface and a picture, false and a line: no memory. */
 VMGUI_MUST_USE bool vnc_updates_open(struct vnc_client *client);
 void vnc_updates_close(struct vnc_client *client);
-void vnc_updates_first_look(struct vnc_client *client); /* before the handshake tells the size */
+void vnc_updates_first_look(struct vnc_client *client); /* before the client is told the size */
 void *vnc_updates_main(void *client);                   /* "vnc-out-N" */
+/* Lights or kinds of pointer have changed. Any thread, with no lock held. */
+void vnc_updates_state_changed(struct vnc_client *client);
+
+/* extensions.c. A server registers at its start and unregisters at its end. */
+void vnc_extensions_register(void);
+void vnc_extensions_unregister(void);
+/* sendMutex held, a SetEncodings message can be read. */
+void vnc_extensions_set_encodings(struct vnc_client *client, rfbClientPtr rfb);
+/* sendMutex held: sends what the client wants to be told and has not been. */
+void vnc_extensions_tell(struct vnc_client *client, rfbClientPtr rfb);
+void vnc_extensions_forget(rfbClientPtr rfb); /* frees records that the library loses */
 
 /* handshake.c. Deadlines are in vnc_now_ms; -1: none. */
 VMGUI_MUST_USE int vnc_wait_readable(int fd, int64_t deadline); /* 0, -ETIMEDOUT, -errno */
 VMGUI_MUST_USE int vnc_read(int fd, void *buffer, size_t length, int64_t deadline);
-/* The library's client for a connection; NULL and a line: it is not worth it. */
-rfbClientPtr vnc_handshake(struct vnc_client *client, int fd, int64_t deadline);
+/* Up to and with ClientInit; -errno and a line: the connection is not worth it. */
+VMGUI_MUST_USE int vnc_handshake(struct vnc_client *client, int fd, int64_t deadline);
+/* The library's client for it, told the size that it begins with; NULL and a line. */
+rfbClientPtr vnc_handshake_finish(struct vnc_client *client, int fd);
 VMGUI_MUST_USE int vnc_handshake_warm_up(rfbScreenInfoPtr screen);
 
 /* Any thread. */

@@ -13,20 +13,32 @@
 
 _Static_assert(DISPLAY_MAX_WIDTH <= VNC_STRIDE_PIXELS, "a row has room for the widest picture");
 
-static void on_surface_news(void *opaque)
+/* Sets one of the flags that "vnc-out-N" waits for. */
+static void wake(struct vnc_client *client, bool *flag)
 {
-	struct vnc_client *client = opaque;
 	rfbClientPtr rfb;
 
 	pthread_mutex_lock(&client->server->lock);
 	rfb = client->rfb;
 	if (rfb) { /* else its first look comes anyway */
 		pthread_mutex_lock(&rfb->updateMutex);
-		client->news = true;
+		*flag = true;
 		pthread_cond_signal(&rfb->updateCond);
 		pthread_mutex_unlock(&rfb->updateMutex);
 	}
 	pthread_mutex_unlock(&client->server->lock);
+}
+
+static void on_surface_news(void *opaque)
+{
+	struct vnc_client *client = opaque;
+
+	wake(client, &client->news);
+}
+
+void vnc_updates_state_changed(struct vnc_client *client)
+{
+	wake(client, &client->state_news);
 }
 
 static void copy_rect(
@@ -73,7 +85,6 @@ static size_t take_picture(struct vnc_client *client, struct rect rects[SURFACE_
 	return count;
 }
 
-/* Before the handshake, which tells the size. */
 void vnc_updates_first_look(struct vnc_client *client)
 {
 	struct rect rects[SURFACE_MAX_RECTS];
@@ -157,6 +168,19 @@ static bool update_wanted(rfbClientPtr rfb)
 	return wanted;
 }
 
+/* sendMutex held. */
+static void send_picture(struct vnc_client *client, rfbClientPtr rfb)
+{
+	sraRegionPtr region;
+
+	take_news(client, rfb);
+	pthread_mutex_lock(&rfb->updateMutex);
+	region = sraRgnCreateRgn(rfb->modifiedRegion);
+	pthread_mutex_unlock(&rfb->updateMutex);
+	(void)rfbSendFramebufferUpdate(rfb, region);
+	sraRgnDestroy(region);
+}
+
 void *vnc_updates_main(void *opaque)
 {
 	struct vnc_client *client = opaque;
@@ -166,23 +190,27 @@ void *vnc_updates_main(void *opaque)
 	snprintf(name, sizeof(name), "vnc-out-%u", client->index);
 	pthread_setname_np(pthread_self(), name);
 	for (;;) {
-		sraRegionPtr region;
+		bool picture, state;
 
 		pthread_mutex_lock(&rfb->updateMutex);
-		while (!vnc_client_is_shut(rfb) && !update_wanted(rfb) &&
-			!(client->news && !sraRgnEmpty(rfb->requestedRegion)))
+		for (;;) {
+			state = client->state_news;
+			picture = update_wanted(rfb) ||
+				  (client->news && !sraRgnEmpty(rfb->requestedRegion));
+			if (vnc_client_is_shut(rfb) || state || picture)
+				break;
 			pthread_cond_wait(&rfb->updateCond, &rfb->updateMutex);
+		}
+		client->state_news = false;
 		pthread_mutex_unlock(&rfb->updateMutex);
 		if (vnc_client_is_shut(rfb))
 			break;
 		pthread_mutex_lock(&rfb->sendMutex);
-		take_news(client, rfb);
-		pthread_mutex_lock(&rfb->updateMutex);
-		region = sraRgnCreateRgn(rfb->modifiedRegion);
-		pthread_mutex_unlock(&rfb->updateMutex);
-		(void)rfbSendFramebufferUpdate(rfb, region);
+		if (state)
+			vnc_extensions_tell(client, rfb);
+		if (picture)
+			send_picture(client, rfb);
 		pthread_mutex_unlock(&rfb->sendMutex);
-		sraRgnDestroy(region);
 	}
 	/* The library may have given up sending; the other thread reads until it hears of it. */
 	vnc_client_disconnect(client);

@@ -119,6 +119,7 @@ static void vnc_run(struct display_backend *backend)
 			if (tag == TAG_WAKE) {
 				(void)!read(server->wake_fd, &news, sizeof(news));
 				vnc_clients_reap(server);
+				vnc_clients_poke(server);
 			} else if (tag == TAG_LISTEN) {
 				if (accept_one(server))
 					continue;
@@ -141,14 +142,17 @@ static void vnc_fini(struct display_backend *backend)
 	vnc_clients_fini(server);
 	for (unsigned i = 0; i < array_size(server->refused); i++)
 		forget_refused(server, i);
+	close(server->end_fd);
 	close(server->epoll_fd);
 	close(server->wake_fd);
+	explicit_bzero(&server->password, sizeof(server->password));
 	vnc_keymap_destroy(server->keymap);
 }
 
 static int vnc_init(struct display_backend *backend, const char *argument, struct error *err)
 {
 	struct vnc_server *server = display_backend_private(backend);
+	const struct display_settings *settings = display_backend_settings(backend);
 	struct vnc_address address;
 	int result;
 
@@ -156,15 +160,21 @@ static int vnc_init(struct display_backend *backend, const char *argument, struc
 	server->host = display_backend_host(backend);
 	for (unsigned i = 0; i < array_size(server->refused); i++)
 		server->refused[i] = -1;
-	result = vnc_address_parse(argument, &address, err);
+	result = vnc_address_parse(argument, settings->vnc_allow_remote, &address, err);
+	if (!result && settings->vnc_password_file)
+		result = vnc_password_read(settings->vnc_password_file, &server->password, err);
 	if (result)
 		return result;
+	if (vnc_address_is_remote(&address) && !*server->password.text)
+		log_warn("vnc", "WARNING: anybody who reaches this machine over the network can "
+				"see and use the guest (set a password with --vnc-password-file)");
 	result = vnc_keymap_create(&server->keymap, err);
 	if (result)
 		return result;
 	server->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	server->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-	if (server->wake_fd < 0 || server->epoll_fd < 0) {
+	server->end_fd = eventfd(0, EFD_CLOEXEC);
+	if (server->wake_fd < 0 || server->epoll_fd < 0 || server->end_fd < 0) {
 		result = error_set(err, errno, "vnc: %s", strerror(errno));
 		goto close_fds;
 	}
@@ -189,6 +199,8 @@ close_listener:
 fini_clients:
 	vnc_clients_fini(server);
 close_fds:
+	if (server->end_fd >= 0)
+		close(server->end_fd);
 	if (server->epoll_fd >= 0)
 		close(server->epoll_fd);
 	if (server->wake_fd >= 0)
@@ -206,7 +218,7 @@ extern const struct display_backend_ops vmgui_backend_ops;
 const struct display_backend_ops vmgui_backend_ops = {
 	.abi = DISPLAY_BACKEND_ABI,
 	.name = "vnc",
-	.description = "a VNC server on the loopback interface",
+	.description = "a VNC server, on the loopback interface unless told otherwise",
 	.private_size = sizeof(struct vnc_server),
 	.init = vnc_init,
 	.run = vnc_run,

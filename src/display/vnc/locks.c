@@ -1,0 +1,68 @@
+/* Lock lights from key presses; see locks.h. */
+#include "display/vnc/locks.h"
+
+#include <xkbcommon/xkbcommon-keysyms.h>
+
+#include "core/input_sink.h"
+
+static unsigned lock_of_key(uint32_t keysym)
+{
+	switch (keysym) {
+	case XKB_KEY_Caps_Lock:
+		return INPUT_LED_CAPS;
+	case XKB_KEY_Num_Lock:
+		return INPUT_LED_NUM;
+	case XKB_KEY_Scroll_Lock:
+		return INPUT_LED_SCROLL;
+	default:
+		return 0;
+	}
+}
+
+/* Which lock the symbol shows, and in *on whether it is on. */
+static unsigned lock_of_symbol(uint32_t keysym, unsigned code, bool *on)
+{
+	*on = false;
+	if ((keysym >= XKB_KEY_KP_0 && keysym <= XKB_KEY_KP_9) || keysym == XKB_KEY_KP_Decimal ||
+		keysym == XKB_KEY_KP_Separator) {
+		*on = true;
+		return INPUT_LED_NUM;
+	}
+	if (keysym >= XKB_KEY_KP_Home && keysym <= XKB_KEY_KP_Delete)
+		return INPUT_LED_NUM;
+	/* A letter without its key may come from anywhere, and its case is all it means. */
+	if (code && keysym >= XKB_KEY_A && keysym <= XKB_KEY_Z) {
+		*on = true;
+		return INPUT_LED_CAPS;
+	}
+	if (code && keysym >= XKB_KEY_a && keysym <= XKB_KEY_z)
+		return INPUT_LED_CAPS;
+	return 0;
+}
+
+unsigned vnc_locks_press(struct vnc_locks *locks, uint32_t keysym, unsigned code, bool plain,
+	unsigned guest_leds, unsigned *leds)
+{
+	unsigned lock = lock_of_key(keysym), changed;
+	bool on;
+
+	if (lock) {
+		locks->known &= ~lock;
+		locks->old_leds = (locks->old_leds & ~lock) | (guest_leds & lock);
+		locks->pending |= lock;
+		return 0;
+	}
+	lock = plain ? lock_of_symbol(keysym, code, &on) : 0;
+	if (!lock)
+		return 0;
+	if (locks->pending & lock) {
+		if (!((guest_leds ^ locks->old_leds) & lock))
+			return 0;
+		locks->pending &= ~lock;
+	}
+	changed = !(locks->known & lock) || !(locks->leds & lock) != !on ? lock : 0;
+	locks->known |= lock;
+	locks->leds = (locks->leds & ~lock) | (on ? lock : 0);
+	*leds = locks->leds;
+	return changed;
+}

@@ -1,0 +1,144 @@
+/* A VNC server with a surface, a router and a fake keyboard and pointer behind it. */
+#ifndef TESTS_VNC_FIXTURE_H
+#define TESTS_VNC_FIXTURE_H
+
+#include <limits.h>
+#include <stdio.h>
+#include <time.h>
+
+#include "cmocka_all.h"
+#include "display/backend.h"
+#include "fake_sink.h"
+#include "rfb_client.h"
+
+#define VNC_PORT 5900
+
+struct vnc_fixture {
+	struct surface *surface;
+	struct fake_sink sink;
+	struct input_router *router;
+	struct display_settings settings;
+	struct display_backend *backend;
+	struct display_host host;
+	uint32_t width, height;
+	uint16_t port;
+	char text[1 << 16];
+};
+
+static inline uint16_t vnc_free_port(void)
+{
+	for (unsigned i = 0; i < 50; i++) {
+		uint16_t port = (uint16_t)(VNC_PORT + 40 + ((unsigned)getpid() + i) % 50);
+		const struct sockaddr_in address = { .sin_family = AF_INET,
+			.sin_port = htons(port),
+			.sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+		int fd = socket(AF_INET, SOCK_STREAM, 0), one = 1;
+		bool free;
+
+		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+		free = bind(fd, (const struct sockaddr *)&address, sizeof(address)) == 0;
+		close(fd);
+		if (free)
+			return port;
+	}
+	return 0;
+}
+
+static inline int64_t vnc_test_now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static inline enum vm_state vnc_fixture_running(void *opaque)
+{
+	(void)opaque;
+	return VM_RUNNING;
+}
+
+static inline void vnc_fixture_fill(struct vnc_fixture *fixture, uint32_t x, uint32_t y,
+	uint32_t width, uint32_t height, uint32_t colour)
+{
+	const struct rect rect = { x, y, width, height };
+	uint32_t *pixels, stride;
+
+	assert_int_equal(surface_write_begin(fixture->surface, fixture->width, fixture->height,
+				 &pixels, &stride),
+		0);
+	for (uint32_t row = y; row < y + height; row++)
+		for (uint32_t column = x; column < x + width; column++)
+			pixels[(size_t)row * stride + column] = colour;
+	surface_write_end(fixture->surface, &rect, 1);
+}
+
+static inline void vnc_fixture_set_size(
+	struct vnc_fixture *fixture, uint32_t width, uint32_t height, uint32_t colour)
+{
+	fixture->width = width;
+	fixture->height = height;
+	vnc_fixture_fill(fixture, 0, 0, width, height, colour);
+}
+
+/* With display_settings_default; nothing runs yet. */
+static inline struct vnc_fixture *vnc_fixture_create(unsigned capabilities)
+{
+	static const struct vm_control control = { .state = vnc_fixture_running };
+	struct vnc_fixture *fixture = calloc(1, sizeof(*fixture));
+	struct error err;
+
+	fixture->port = vnc_free_port();
+	fixture->surface = surface_create();
+	fixture->settings = display_settings_default;
+	fake_sink_init(&fixture->sink, "fake", capabilities, UINT_MAX);
+	assert_int_equal(input_router_create(&fixture->router, &err), 0);
+	assert_int_equal(input_router_attach(fixture->router, &fixture->sink.sink), 0);
+	fixture->host = (struct display_host){ .surface = fixture->surface,
+		.router = fixture->router,
+		.control = &control,
+		.settings = &fixture->settings,
+		.guest_name = "a guest" };
+	vnc_fixture_set_size(fixture, 320, 240, 0xff0000);
+	assert_int_equal(backend_create("vnc", &fixture->host, &fixture->backend, &err), 0);
+	return fixture;
+}
+
+static inline int vnc_fixture_start(struct vnc_fixture *fixture)
+{
+	char argument[32];
+	struct error err;
+	int result;
+
+	snprintf(argument, sizeof(argument), "127.0.0.1:%u", fixture->port - VNC_PORT);
+	result = backend_start(fixture->backend, argument, &err);
+	if (result)
+		print_error("%s\n", err.text);
+	return result;
+}
+
+static inline void vnc_fixture_destroy(struct vnc_fixture *fixture)
+{
+	backend_destroy(fixture->backend);
+	input_router_destroy(fixture->router);
+	surface_destroy(fixture->surface);
+	fake_sink_fini(&fixture->sink);
+	free(fixture);
+}
+
+/* Until the guest got the text, or far too much time has passed. */
+static inline void vnc_fixture_expect(struct vnc_fixture *fixture, const char *text)
+{
+	bool equal = false;
+
+	for (int64_t end = vnc_test_now_ms() + RFB_WAIT_MS; !equal && vnc_test_now_ms() < end;
+		usleep(1000)) {
+		pthread_mutex_lock(&fixture->sink.lock);
+		equal = !strcmp(fixture->sink.text, text);
+		pthread_mutex_unlock(&fixture->sink.lock);
+	}
+	assert_string_equal(
+		fake_sink_take(&fixture->sink, fixture->text, sizeof(fixture->text)), text);
+}
+
+#endif
