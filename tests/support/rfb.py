@@ -1,7 +1,8 @@
 """A small VNC client for the tests: RFB 3.8 (RFC 6143), no security, raw encoding, any server.
 
 It keeps the whole picture, sends pointer and key events, and counts the bytes that the server sent, so that a test can tell
-a quiet server from a busy one.
+a quiet server from a busy one. When told so it offers extensions: QEMU's keys (-258), pointer (-257) and lights (-261), and
+VMware's lights.
 """
 
 import select
@@ -13,6 +14,11 @@ from image import Image
 
 ENCODING_RAW = 0
 ENCODING_DESKTOP_SIZE = -223
+POINTER_MOTION = -257  # QEMU: the server tells whether it wants places or steps
+EXTENDED_KEYS = -258  # QEMU: keys come with their scan codes
+QEMU_LEDS = -261
+VMWARE_LEDS = 0x574D5668
+STEP_ZERO = 0x7FFF  # in relative mode, what a coordinate is for no step
 
 KEYSYMS = {
     "BackSpace": 0xFF08, "Tab": 0xFF09, "Return": 0xFF0D, "Escape": 0xFF1B, "Home": 0xFF50, "Left": 0xFF51,
@@ -29,7 +35,12 @@ class RfbError(Exception):
 class RfbClient:
     """One connection. Only the owner's thread may use it."""
 
-    def __init__(self, host="127.0.0.1", port=5900, timeout=30):
+    def __init__(self, host="127.0.0.1", port=5900, timeout=30, extensions=()):
+        """extensions: pseudo-encodings to offer, of those above."""
+        self.extensions = tuple(extensions)
+        self.agreed = set()  # those that the server has answered to
+        self.relative = False  # the server wants steps
+        self.leds = []  # every state that the server sent: 1 scroll, 2 num, 4 caps
         self.bytes_received = 0
         self.updates = 0
         self._update_asked = False
@@ -99,7 +110,8 @@ class RfbClient:
         self.name = self._receive(self._unpack(">I")[0]).decode(errors="replace")
         # 32 bits a pixel, little endian, blue first: what every server has without converting.
         self._send(">Bxxx BBBB HHH BBB xxx", 0, 32, 24, 0, 1, 255, 255, 255, 16, 8, 0)
-        self._send(">BxH ii", 2, 2, ENCODING_RAW, ENCODING_DESKTOP_SIZE)
+        encodings = (ENCODING_RAW, ENCODING_DESKTOP_SIZE, *self.extensions)
+        self._send(f">BxH {len(encodings)}i", 2, len(encodings), *encodings)
         self._pixels = bytearray(self.width * self.height * 4)
 
     # ---- the picture ----
@@ -109,12 +121,21 @@ class RfbClient:
         self._update_asked = True
 
     def _rectangle(self):
-        """Reads one rectangle; True when it was pixels."""
+        """Reads one rectangle; True when it was pixels, False when the size changed, None for what is neither."""
         x, y, width, height, encoding = self._unpack(">HHHHi")
         if encoding == ENCODING_DESKTOP_SIZE:
             self.width, self.height = width, height
             self._pixels = bytearray(width * height * 4)
             return False
+        if encoding in self.extensions:
+            self.agreed.add(encoding)
+            if encoding == POINTER_MOTION:
+                self.relative = x == 0
+            elif encoding == QEMU_LEDS:
+                self.leds.append(self._unpack(">B")[0])
+            elif encoding == VMWARE_LEDS:
+                self.leds.append(self._unpack(">I")[0])
+            return None
         if encoding != ENCODING_RAW or x + width > self.width or y + height > self.height:
             raise RfbError(f"a rectangle {width}x{height}+{x}+{y}, encoding {encoding}, on {self.width}x{self.height}")
         data = self._receive(width * height * 4)
@@ -131,7 +152,7 @@ class RfbClient:
             (count,) = self._unpack(">xH")
             brought = [self._rectangle() for _ in range(count)]
             self.updates += 1
-            return "pixels" if all(brought) else "size"
+            return "size" if False in brought else "pixels" if True in brought else None
         if kind == 1:
             _, count = self._unpack(">xHH")
             self._receive(count * 6)
@@ -186,6 +207,18 @@ class RfbClient:
         """Moves the pointer; buttons is RFB's mask (1 left, 2 middle, 4 right, 8 and 16 the wheel)."""
         self._send(">BBHH", 5, buttons, x, y)
 
+    def step(self, dx, dy, buttons=0):
+        """Moves the pointer by that much; only when the server wants steps."""
+        self.pointer(STEP_ZERO + dx, STEP_ZERO + dy, buttons)
+
+    def wait_for(self, condition, what, timeout=20):
+        """Reads on until condition() holds."""
+        deadline = time.monotonic() + timeout
+        while not condition():
+            if time.monotonic() > deadline:
+                raise RfbError(f"not within {timeout} s: {what}")
+            self.poll(0.05)
+
     def click(self, x, y, button=1, hold=0.1):
         """Presses and releases a button there."""
         self.pointer(x, y)
@@ -197,6 +230,18 @@ class RfbClient:
     def key(self, name, down):
         """One key event: a name from KEYSYMS, or a character of Latin-1."""
         self._send(">BBxxI", 4, int(down), KEYSYMS[name] if name in KEYSYMS else ord(name))
+
+    def keysym(self, keysym, down):
+        """One key event by its keysym."""
+        self._send(">BBxxI", 4, int(down), keysym)
+
+    def scan(self, code, down, keysym=0):
+        """One extended key event: set 1's code, with 80h in place of the prefix E0."""
+        self._send(">BBHII", 255, 0, int(down), keysym, code)
+
+    def send_raw(self, data):
+        """Bytes as they are: many events at once."""
+        self._socket.sendall(data)
 
     def press(self, name, hold=0.05):
         """Presses and releases a key."""
