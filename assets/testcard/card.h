@@ -72,6 +72,8 @@ size_t text_format(char *to, size_t size, const char *format, ...)
 size_t text_vformat(char *to, size_t size, const char *format, __builtin_va_list arguments);
 /* The number at *at (decimal, or hexadecimal after 0x), which then points behind it. */
 bool text_number(const char **at, uint32_t *number);
+/* CRC-32 as zlib has it; starts with 0. */
+uint32_t crc_add(uint32_t crc, const void *data, size_t bytes);
 
 /* ---- interrupts.c ---- */
 
@@ -205,6 +207,7 @@ const char *key_name(unsigned code);
 
 /* evdev codes that the card itself knows. */
 enum {
+	KEY_ESC = 1,
 	KEY_CAPSLOCK = 58,
 	KEY_NUMLOCK = 69,
 	KEY_SCROLLLOCK = 70,
@@ -246,7 +249,9 @@ void card_mode_changed(void);
 /* From the vmmouse, or from the PS/2 mouse. False: there is no such thing. */
 bool card_set_absolute(bool absolute);
 void card_set_delay(uint32_t microseconds);
-/* Keys are kept in memory from now on and not reported; off: reports what was kept. */
+/* Keys are kept in memory from now on and not reported, up to an Escape; tells how many have been
+ * kept, and their checksum. */
 void card_record(bool on);
+void card_record_show(void);
 
 #endif

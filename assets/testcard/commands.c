@@ -162,9 +162,12 @@ static bool run_record(char **words)
 {
 	bool on;
 
-	if (!on_word(words[1], &on))
+	if (text_equal(words[1], "show"))
+		card_record_show();
+	else if (on_word(words[1], &on))
+		card_record(on);
+	else
 		return false;
-	card_record(on);
 	return true;
 }
 
@@ -220,7 +223,7 @@ static const struct command commands[] = {
 	{ "mode", 3, run_mode, "mode WIDTH HEIGHT DEPTH" },
 	{ "pointer", 1, run_pointer, "pointer absolute|relative" },
 	{ "poweroff", 0, run_poweroff, "poweroff" },
-	{ "record", 1, run_record, "record on|off" },
+	{ "record", 1, run_record, "record on|off|show" },
 	{ "rect", 5, run_rect, "rect X Y WIDTH HEIGHT RRGGBB" },
 	{ "reset", 1, run_reset, "reset kbd|port92|cf9|acpi|triple" },
 	{ "scan", 1, run_scan, "scan on|off" },

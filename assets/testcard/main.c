@@ -46,10 +46,22 @@ bool card_set_absolute(bool absolute)
 
 void card_record(bool on)
 {
+	unsigned kept = record.count < RECORD_MAX ? record.count : RECORD_MAX;
+
+	report("record %s %u %08x", on ? "on" : "off", record.count,
+		crc_add(0, record.key, kept * sizeof(record.key[0])));
+	record.on = on;
+	if (on)
+		record.count = 0;
+}
+
+void card_record_show(void)
+{
 	char line[RECORD_LINE * 5 + 1];
 	size_t length = 0;
+	unsigned kept = record.count < RECORD_MAX ? record.count : RECORD_MAX;
 
-	for (unsigned i = 0; i < record.count && i < RECORD_MAX; i++) {
+	for (unsigned i = 0; i < kept; i++) {
 		unsigned key = record.key[i];
 
 		length += text_format(line + length, sizeof(line) - length, " %u%c",
@@ -57,14 +69,12 @@ void card_record(bool on)
 			key & RECORD_REPEAT ? '*'
 			: key & RECORD_DOWN ? '+'
 					    : '-');
-		if ((i + 1) % RECORD_LINE && i + 1 < record.count && i + 1 < RECORD_MAX)
+		if ((i + 1) % RECORD_LINE && i + 1 < kept)
 			continue;
 		report("recorded%s", line);
 		length = 0;
 	}
-	report("record %s %u", on ? "on" : "off", record.count);
-	record.on = on;
-	record.count = 0;
+	report("record shown %u", record.count);
 }
 
 void card_mode_changed(void)
@@ -85,6 +95,8 @@ static void record_key(const struct ps2_event *event)
 			(uint16_t)(event->code | (event->down ? RECORD_DOWN : 0) |
 				   (event->repeat ? RECORD_REPEAT : 0));
 	record.count++;
+	if (event->code == KEY_ESC && !event->down)
+		card_record(false);
 }
 
 static void key_event(const struct ps2_event *event)

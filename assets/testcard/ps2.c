@@ -74,7 +74,10 @@ static struct {
 	uint8_t packet[4];
 	unsigned count, length;
 	unsigned side_buttons;
-	bool announced; /* the vmmouse may hold something */
+	/* Beside the vmmouse: whether it may hold something, its buttons, and the others as they
+	 * have been told. */
+	bool announced;
+	unsigned fetched_buttons, told_buttons;
 } mouse;
 
 static void keep(uint8_t byte, bool from_mouse)
@@ -360,11 +363,26 @@ static bool absolute_event(struct ps2_event *event)
 	*event = (struct ps2_event){ .kind = PS2_NONE };
 	if (!mouse.announced)
 		return false;
-	if (vmmouse_next(&event->mouse))
-		event->kind = PS2_MOUSE;
-	else
+	if (!vmmouse_next(&event->mouse)) {
 		mouse.announced = false;
-	return event->kind != PS2_NONE;
+		return false;
+	}
+	event->kind = PS2_MOUSE;
+	mouse.fetched_buttons = event->mouse.buttons;
+	event->mouse.buttons |= mouse.told_buttons;
+	return true;
+}
+
+/* A packet beside the vmmouse: mostly it only announces; but the side buttons and the sideways
+ * wheel have no place but here. */
+static bool says_more(struct mouse_event *event)
+{
+	bool changed = mouse.side_buttons != mouse.told_buttons;
+
+	mouse.announced = true;
+	mouse.told_buttons = mouse.side_buttons;
+	event->buttons |= mouse.fetched_buttons;
+	return changed || event->dx || event->dy || event->wheel || event->hwheel;
 }
 
 struct ps2_event ps2_next(void)
@@ -393,9 +411,8 @@ struct ps2_event ps2_next(void)
 		}
 		if (!(from_mouse ? mouse_byte(&event, byte) : keyboard_byte(&event, byte)))
 			continue;
-		if (!from_mouse || !vmmouse_enabled())
+		if (!from_mouse || !vmmouse_enabled() || says_more(&event.mouse))
 			break;
-		mouse.announced = true;
 	}
 	return event;
 }

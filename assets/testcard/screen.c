@@ -239,26 +239,23 @@ static uint32_t unpack(const uint8_t *from)
 
 uint32_t screen_checksum(void)
 {
-	static uint32_t table[256];
-	uint32_t crc = 0xffffffff, step = bytes_per_pixel();
+	static uint8_t row[3 * 16384];
+	uint32_t crc = 0, step = bytes_per_pixel();
 
-	for (uint32_t i = 0; i < 256; i++) {
-		table[i] = i;
-		for (int bit = 0; bit < 8; bit++)
-			table[i] = table[i] >> 1 ^ (table[i] & 1 ? 0xedb88320 : 0);
-	}
 	for (uint32_t y = 0; y < screen.height; y++) {
 		const uint8_t *from = pixel_at(0, y);
+		size_t length = 0;
 
-		for (uint32_t x = 0; x < screen.width; x++, from += step) {
+		for (uint32_t x = 0; x < screen.width && length < sizeof(row); x++, from += step) {
 			uint32_t colour = unpack(from);
 
-			crc = crc >> 8 ^ table[(crc ^ colour >> 16) & 255];
-			crc = crc >> 8 ^ table[(crc ^ colour >> 8) & 255];
-			crc = crc >> 8 ^ table[(crc ^ colour) & 255];
+			row[length++] = (uint8_t)(colour >> 16);
+			row[length++] = (uint8_t)(colour >> 8);
+			row[length++] = (uint8_t)colour;
 		}
+		crc = crc_add(crc, row, length);
 	}
-	return ~crc;
+	return crc;
 }
 
 static void write_mode(uint32_t width, uint32_t height, uint32_t depth)

@@ -1,4 +1,4 @@
-/* Strings and numbers, and the three functions that the compiler may call by itself. */
+/* Strings, numbers and checksums, and the three functions that the compiler may call by itself. */
 #include "card.h"
 
 void *memcpy(void *to, const void *from, size_t bytes)
@@ -175,4 +175,22 @@ bool text_number(const char **at, uint32_t *number)
 	*at = text;
 	*number = value;
 	return true;
+}
+
+uint32_t crc_add(uint32_t crc, const void *data, size_t bytes)
+{
+	static uint32_t table[256];
+	const uint8_t *from = data;
+
+	for (uint32_t i = 0; !table[255] && i < 256; i++) {
+		uint32_t value = i;
+
+		for (int bit = 0; bit < 8; bit++)
+			value = value >> 1 ^ (value & 1 ? 0xedb88320 : 0);
+		table[i] = value;
+	}
+	crc = ~crc;
+	while (bytes-- > 0)
+		crc = crc >> 8 ^ table[(crc ^ *from++) & 255];
+	return ~crc;
 }

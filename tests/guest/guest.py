@@ -25,6 +25,8 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 import rfb  # noqa: E402
 
 VMGUI = os.environ.get("VMGUI", "vmgui")
+# A sanitizer's build: much slower, so that long tests take a part of what they would.
+SHORT = bool(os.environ.get("VMGUI_TEST_SHORT"))
 # Sanitizers and busy machines are slow; nothing that passes waits as long.
 PATIENCE = int(os.environ.get("VMGUI_TEST_PATIENCE", "30"))
 SKIPPED = 77
@@ -98,12 +100,14 @@ def environment(folder):
 class Guest:
     """One vmgui process. Its serial lines arrive in a thread; everything else is the caller's."""
 
-    def __init__(self, *arguments, command=("testcard",), vnc=False):
+    def __init__(self, *arguments, command=("testcard",), vnc=False, desktop=None):
+        """vnc: it serves VNC on self.port; desktop: the desktop.Desktop for its window (the arguments say which kind)."""
         self.folder = tempfile.TemporaryDirectory(prefix="vmgui-test-")
         self.lines = []
         self.position = 0
         self.arrived = threading.Condition()
         self.clients = []
+        self.desktop = desktop
         display = free_display() if vnc else None
         self.port = 5900 + display if vnc else None
         line = self.command_line(command, arguments, display)
@@ -122,11 +126,19 @@ class Guest:
 
     def command_line(self, command, arguments, display):
         """What is run; display: the VNC display, or None."""
-        return [VMGUI, *command, *arguments, "--headless" if display is None else f"--vnc=127.0.0.1:{display}"]
+        if display is not None:
+            arguments = (*arguments, f"--vnc=127.0.0.1:{display}")
+        elif not self.desktop:
+            arguments = (*arguments, "--headless")
+        return [VMGUI, *command, *arguments]
 
     def environment(self):
         """What it is run in."""
-        return environment(self.folder.name)
+        result = environment(self.folder.name)
+        if self.desktop:
+            result.update(self.desktop.environment)
+            result.update(XDG_CACHE_HOME=self.folder.name, XDG_RUNTIME_DIR=self.folder.name)
+        return result
 
     def _read(self):
         rest = b""
@@ -225,9 +237,9 @@ class Guest:
         """As a service manager would."""
         self.process.send_signal(signal.SIGTERM)
 
-    def client(self):
+    def client(self, **options):
         """A new VNC client."""
-        client = rfb.RfbClient(port=self.port)
+        client = rfb.RfbClient(port=self.port, **options)
         self.clients.append(client)
         return client
 

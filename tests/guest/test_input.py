@@ -3,36 +3,11 @@
 import random
 
 import guest
+import keys
 from rfb import KEYSYMS
 
-# X keysyms of a US keyboard of 104 keys, and the evdev codes of the keys that they are on.
-CHARACTERS = {
-    "`": 41, "1": 2, "2": 3, "3": 4, "4": 5, "5": 6, "6": 7, "7": 8, "8": 9, "9": 10, "0": 11, "-": 12, "=": 13,
-    "q": 16, "w": 17, "e": 18, "r": 19, "t": 20, "y": 21, "u": 22, "i": 23, "o": 24, "p": 25, "[": 26, "]": 27,
-    "a": 30, "s": 31, "d": 32, "f": 33, "g": 34, "h": 35, "j": 36, "k": 37, "l": 38, ";": 39, "'": 40, "\\": 43,
-    "z": 44, "x": 45, "c": 46, "v": 47, "b": 48, "n": 49, "m": 50, ",": 51, ".": 52, "/": 53, " ": 57,
-}  # fmt: skip
-SHIFTED = {
-    "~": 41, "!": 2, "@": 3, "#": 4, "$": 5, "%": 6, "^": 7, "&": 8, "*": 9, "(": 10, ")": 11, "_": 12, "+": 13,
-    "{": 26, "}": 27, ":": 39, '"': 40, "|": 43, "<": 51, ">": 52, "?": 53, "A": 30, "Q": 16, "Z": 44,
-}  # fmt: skip
-NAMED = {
-    0xFF1B: 1, 0xFF08: 14, 0xFF09: 15, 0xFF0D: 28,  # Escape, BackSpace, Tab, Return
-    0xFFE1: 42, 0xFFE2: 54, 0xFFE3: 29, 0xFFE4: 97, 0xFFE9: 56, 0xFFEA: 100,  # Shift, Control, Alt
-    0xFFEB: 125, 0xFFEC: 126, 0xFF67: 127, 0xFE03: 100,  # Super, Menu, AltGr
-    0xFF61: 99, 0xFF13: 119,  # Print, Pause
-    0xFF63: 110, 0xFFFF: 111, 0xFF50: 102, 0xFF57: 107, 0xFF55: 104, 0xFF56: 109,  # the grey block
-    0xFF51: 105, 0xFF52: 103, 0xFF53: 106, 0xFF54: 108,  # arrows
-    0xFFAF: 98, 0xFFAA: 55, 0xFFAD: 74, 0xFFAB: 78, 0xFF8D: 96,  # keypad: / * - + Enter
-    0xFF95: 71, 0xFF97: 72, 0xFF9A: 73, 0xFF96: 75, 0xFF9D: 76, 0xFF98: 77,  # keypad without Num Lock: 7 to 6
-    0xFF9C: 79, 0xFF99: 80, 0xFF9B: 81, 0xFF9E: 82, 0xFF9F: 83,  # 1 to 3, 0, point
-    0xFFB7: 71, 0xFFB8: 72, 0xFFB9: 73, 0xFFB4: 75, 0xFFB5: 76, 0xFFB6: 77,  # and with it
-    0xFFB1: 79, 0xFFB2: 80, 0xFFB3: 81, 0xFFB0: 82, 0xFFAE: 83,
-    **{0xFFBE + n: 59 + n for n in range(10)}, 0xFFC8: 87, 0xFFC9: 88,  # F1 to F12
-    **{0xFFCA + n: 183 + n for n in range(12)},  # F13 to F24
-}  # fmt: skip
-LOCKS = {0xFF14: (70, 1), 0xFF7F: (69, 2), 0xFFE5: (58, 4)}  # Scroll, Num, Caps: code and light
-KEYSYMS.update({keysym: keysym for keysym in (*NAMED, *LOCKS)})
+LOCKS = {keysym: (code, keys.LIGHTS[code]) for keysym, code in keys.LOCKS.items()}
+KEYSYMS.update({keysym: keysym for keysym in (*keys.NAMED, *keys.LOCKS)})
 
 KEY = r"key (\d+) (down|up|repeat) (\S+)"
 MOUSE = r"mouse (-?\d+) (-?\d+) (\d+) (-?\d+) (\d+) (\d+)"
@@ -59,7 +34,7 @@ class Keys(guest.GuestTest):
         card.expect("devices keyboard 1 mouse 1 wheel 1 buttons 5 absolute [01]")
 
     def test_each_key_arrives_pressed_and_released_once(self):
-        for symbol, code in (*CHARACTERS.items(), *NAMED.items()):
+        for symbol, code in (*keys.US.items(), *keys.NAMED.items()):
             if code == 1:
                 continue
             with self.subTest(keysym=symbol):
@@ -67,7 +42,7 @@ class Keys(guest.GuestTest):
                 self.assertEqual(self.keys_until_fence(), [(code, "down"), (code, "up")])
 
     def test_symbols_come_with_the_shift_that_they_need(self):
-        for symbol, code in SHIFTED.items():
+        for symbol, code in keys.US_SHIFTED.items():
             with self.subTest(symbol=symbol):
                 wanted = [(42, "down"), (code, "down"), (code, "up"), (42, "up")]
                 self.client.key(0xFFE1, True)
@@ -97,16 +72,16 @@ class Keys(guest.GuestTest):
             self.client.key(symbol, True)
         for symbol in reversed(chord):
             self.client.key(symbol, False)
-        codes = [NAMED[symbol] for symbol in chord]
+        codes = [keys.NAMED[symbol] for symbol in chord]
         wanted = [(code, "down") for code in codes] + [(code, "up") for code in reversed(codes)]
         self.assertEqual(self.keys_until_fence(), wanted)
 
     def test_fast_typing_loses_nothing(self):
         rng = random.Random(3)
-        text = [rng.choice(list(CHARACTERS)) for _ in range(300)]
+        text = [rng.choice(list(keys.US)) for _ in range(300)]
         for symbol in text:
             self.client.press(symbol, hold=0)
-        wanted = [(CHARACTERS[symbol], state) for symbol in text for state in ("down", "up")]
+        wanted = [(keys.US[symbol], state) for symbol in text for state in ("down", "up")]
         self.assertEqual(self.keys_until_fence(), wanted)
 
     def test_a_held_key_repeats_until_it_is_released(self):
@@ -137,8 +112,11 @@ class Keys(guest.GuestTest):
 
 
 class Mouse(guest.GuestTest):
+    """The PS/2 mouse; test_pointer.py has the absolute pointer."""
+
     def setUp(self):
-        self.card_ = self.card(vnc=True)
+        self.card_ = self.card("-p", "testcard.run=pointer,relative", vnc=True)
+        self.card_.expect("pointer relative")
         self.client = self.card_.client()
 
     def test_the_pointer_goes_where_the_client_points(self):
@@ -203,6 +181,7 @@ class Mouse(guest.GuestTest):
         for kind in ("kbd", "acpi"):
             self.card_.send(f"reset {kind}")
             self.card_.ready()
+            self.card_.expect("pointer relative")
             self.client.pointer(0, 0)
             self.client.pointer(321, 123, 1)
             self.card_.expect(rf"mouse .* {LEFT} 0 321 123")

@@ -82,15 +82,28 @@ class Desktop:
             raise DesktopError(f"xdotool {' '.join(map(str, arguments))}: {done.stderr.strip() or done.returncode}")
         return done.stdout
 
-    def window(self, title, timeout=60):
-        """Waits for a visible window whose title matches; its id."""
+    def window(self, title, timeout=60, by="name"):
+        """Waits for a visible window whose title matches, or whose class, with by="class"; its id."""
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:
             try:
-                return self.xdotool("search", "--onlyvisible", "--name", title).split()[-1]
+                return self.xdotool("search", "--onlyvisible", f"--{by}", title).split()[-1]
             except (DesktopError, IndexError):
-                time.sleep(0.5)
+                time.sleep(0.2)
         raise DesktopError(f"no window called {title} within {timeout} s")
+
+    def geometry(self, window):
+        """A window's place and size on the screen: (x, y, width, height)."""
+        said = self.xdotool("getwindowgeometry", "--shell", window)
+        fields = dict(line.split("=") for line in said.split())
+        return tuple(int(fields[name]) for name in ("X", "Y", "WIDTH", "HEIGHT"))
+
+    def layout(self, layout, variant="", model="pc105"):
+        """The X server's keyboard layout."""
+        subprocess.run(
+            ["setxkbmap", "-rules", "evdev", "-model", model, "-layout", layout, "-variant", variant],
+            env=self.environment, check=True, timeout=60,
+        )  # fmt: skip
 
     def picture(self, window=None):
         """What stands in a window (without it: on the whole desktop)."""

@@ -1,10 +1,12 @@
 """Ways to use a guest's screen: through a bare VNC connection, or through a window on an X desktop.
 
-A hand sees the guest's picture, presses keys, moves the pointer by small steps and clicks. What a hand moves is a relative mouse,
+Fingers press keys, by their evdev codes, and tell nobody what they mean. A hand sees the guest's picture, presses keys, moves the pointer by small steps and clicks. What a hand moves is a relative mouse,
 which the guest may accelerate; so the way to a target is found by looking where the pointer went.
 """
 
 import time
+
+import keys
 
 STEP = 3  # pixels; slow enough that no guest accelerates
 STEP_SECONDS = 0.01
@@ -178,3 +180,63 @@ class WindowHand(Hand):
 
     def click(self):
         self._desktop.xdotool("mousedown", 1, "sleep", 0.15, "mouseup", 1)
+
+
+class Fingers:
+    """What all fingers share: those below know how to press and how to let go of a key."""
+
+    name = "?"
+    # Keys of a PC keyboard that cannot be sent this way.
+    without = frozenset()
+
+    def press(self, code):
+        """Press and release."""
+        self.key(code, True)
+        self.key(code, False)
+
+    def type(self, codes):
+        """One after the other, as fast as they go."""
+        for code in codes:
+            self.press(code)
+
+
+class SymbolFingers(Fingers):
+    """A bare RFB connection (rfb.RfbClient) of a client that knows symbols only, with a US keyboard."""
+
+    name = "vnc, symbols"
+    without = frozenset(code for code in (*keys.PC_KEYS, *keys.EXTRA) if keys.us_keysym(code) is None)
+
+    def __init__(self, client):
+        self.client = client
+
+    def key(self, code, down):
+        self.client.keysym(keys.us_keysym(code), down)
+
+
+class ScanFingers(Fingers):
+    """The same of a client that sends scan codes; the server must have agreed (client.agreed)."""
+
+    name = "vnc, scan codes"
+
+    def __init__(self, client):
+        self.client = client
+
+    def key(self, code, down):
+        self.client.scan(keys.rfb_code(code), down, keys.us_keysym(code) or 0)
+
+
+class XFingers(Fingers):
+    """An X server (xtest.XTest), at whose window with the focus they are."""
+
+    def __init__(self, name, xtest):
+        self.name = name
+        self.xtest = xtest
+
+    def key(self, code, down):
+        self.xtest.key(code, down)
+
+    def type(self, codes):
+        for code in codes:
+            self.xtest.key_later(code, True)
+            self.xtest.key_later(code, False)
+        self.xtest.sync()
