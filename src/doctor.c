@@ -137,6 +137,7 @@ static void report_modules(void)
 	}
 	report_module("screenshots", "png", "PNG files");
 	report_module("kernels", "unpack", "compressed ones are unpacked on the host");
+	report_module("keymaps", "keymap", "keyboard layouts of the guest, for VNC");
 	report_module("disks", "block", "raw and qcow2 images, block devices");
 }
 

@@ -30,13 +30,13 @@ static void emit(void *opaque, unsigned code, bool down)
 	vnc_send(opaque, code, down);
 }
 
-void vnc_input_init(struct vnc_input *input, const struct vnc_keymap *keymap, bool sync_locks)
+void vnc_input_init(struct vnc_input *input, const struct keymap *keymap, bool sync_locks)
 {
 	memset(&input->pointer, 0, sizeof(input->pointer));
 	memset(&input->locks, 0, sizeof(input->locks));
 	input->modifiers = 0;
 	input->sync_locks = sync_locks;
-	vnc_keyboard_init(&input->keyboard, keymap, emit, &input->sender);
+	keysym_keyboard_init(&input->keyboard, keymap, emit, &input->sender);
 }
 
 /* -1: it is none. code 0: only the symbol is known. */
@@ -60,12 +60,12 @@ static void follow_modifier(
 	if (down) {
 		bool second = keysyms[1] && keysym == keysyms[1];
 
-		vnc_keyboard_event(&input->keyboard, keysyms[second], true, leds);
+		keysym_keyboard_event(&input->keyboard, keysyms[second], true, leds);
 		return;
 	}
 	/* Its symbol may be another one by now. */
 	for (int i = 0; i < 2 && keysyms[i]; i++)
-		vnc_keyboard_event(&input->keyboard, keysyms[i], false, leds);
+		keysym_keyboard_event(&input->keyboard, keysyms[i], false, leds);
 }
 
 static void play_key(struct vnc_input *input, const struct vnc_message *message, unsigned leds)
@@ -78,7 +78,7 @@ static void play_key(struct vnc_input *input, const struct vnc_message *message,
 		input->modifiers |= (unsigned)message->down << modifier;
 	}
 	if (!code)
-		vnc_keyboard_event(&input->keyboard, message->keysym, message->down, leds);
+		keysym_keyboard_event(&input->keyboard, message->keysym, message->down, leds);
 	else if (modifier >= 0 && modifiers[modifier].followed)
 		follow_modifier(input, modifier, message->keysym, message->down, leds);
 	else

@@ -98,7 +98,8 @@ struct vnc_server {
 	/* immutable after init */
 	struct display_backend *backend;
 	const struct display_host *host;
-	struct vnc_keymap *keymap;
+	const struct keymap *keymap; /* of the guest */
+	struct keymap *own_keymap;   /* the same, if the settings have none; else NULL */
 	struct vnc_password password;
 	int wake_fd, epoll_fd;
 	int end_fd; /* readable once everything ends */

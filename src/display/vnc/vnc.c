@@ -146,7 +146,7 @@ static void vnc_fini(struct display_backend *backend)
 	close(server->epoll_fd);
 	close(server->wake_fd);
 	explicit_bzero(&server->password, sizeof(server->password));
-	vnc_keymap_destroy(server->keymap);
+	keymap_destroy(server->own_keymap);
 }
 
 static int vnc_init(struct display_backend *backend, const char *argument, struct error *err)
@@ -168,7 +168,11 @@ static int vnc_init(struct display_backend *backend, const char *argument, struc
 	if (vnc_address_is_remote(&address) && !*server->password.text)
 		log_warn("vnc", "WARNING: anybody who reaches this machine over the network can "
 				"see and use the guest (set a password with --vnc-password-file)");
-	result = vnc_keymap_create(&server->keymap, err);
+	server->keymap = settings->keymap;
+	if (!server->keymap) {
+		result = keymap_create("us", &server->own_keymap, err);
+		server->keymap = server->own_keymap;
+	}
 	if (result)
 		return result;
 	server->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -205,7 +209,7 @@ close_fds:
 		close(server->epoll_fd);
 	if (server->wake_fd >= 0)
 		close(server->wake_fd);
-	vnc_keymap_destroy(server->keymap);
+	keymap_destroy(server->own_keymap);
 	return result;
 }
 

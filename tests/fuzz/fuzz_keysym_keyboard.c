@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "display/vnc/keys.h"
+#include "input/keysym_keyboard.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -20,12 +20,12 @@ static void emit(void *opaque, unsigned code, bool down)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static struct vnc_keymap *keymap;
-	struct vnc_keyboard keyboard;
+	static struct keymap *keymap;
+	struct keysym_keyboard keyboard;
 
-	if (!keymap && vnc_keymap_create(&keymap, NULL))
+	if (!keymap && keymap_create("us", &keymap, NULL))
 		abort();
-	vnc_keyboard_init(&keyboard, keymap, emit, NULL);
+	keysym_keyboard_init(&keyboard, keymap, emit, NULL);
 	for (; size >= 5; data += 5, size -= 5) {
 		uint32_t keysym;
 
@@ -35,9 +35,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			keysym &= data[4] & 4 ? 0xff : 0xffff;
 		if ((data[4] & 6) == 6)
 			keysym |= 0xff00;
-		vnc_keyboard_event(&keyboard, keysym, data[4] & 1, data[4] >> 4);
+		keysym_keyboard_event(&keyboard, keysym, data[4] & 1, data[4] >> 4);
 	}
-	vnc_keyboard_release_all(&keyboard);
+	keysym_keyboard_release_all(&keyboard);
 	for (unsigned code = 0; code < KEY_CNT; code++) {
 		if (down_now[code])
 			abort();

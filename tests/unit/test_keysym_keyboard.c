@@ -1,4 +1,4 @@
-/* VNC keysyms to the guest's keys. */
+/* Keysyms to the guest's keys. */
 #include <linux/input-event-codes.h>
 #include <stdio.h>
 #include <string.h>
@@ -6,9 +6,9 @@
 
 #include "cmocka_all.h"
 #include "core/input_sink.h"
-#include "display/vnc/keys.h"
+#include "input/keysym_keyboard.h"
 
-static struct vnc_keymap *keymap;
+static struct keymap *keymap;
 static char text[4096];
 static bool guest_down[KEY_CNT];
 
@@ -30,19 +30,19 @@ static int group_setup(void **state)
 	struct error err;
 
 	(void)state;
-	return vnc_keymap_create(&keymap, &err);
+	return keymap_create("us", &keymap, &err);
 }
 
 static int group_teardown(void **state)
 {
 	(void)state;
-	vnc_keymap_destroy(keymap);
+	keymap_destroy(keymap);
 	return 0;
 }
 
-static void start(struct vnc_keyboard *keyboard)
+static void start(struct keysym_keyboard *keyboard)
 {
-	vnc_keyboard_init(keyboard, keymap, emit, NULL);
+	keysym_keyboard_init(keyboard, keymap, emit, NULL);
 	text[0] = '\0';
 	memset(guest_down, 0, sizeof(guest_down));
 }
@@ -53,29 +53,29 @@ static void expect(const char *events)
 	text[0] = '\0';
 }
 
-static void tap(struct vnc_keyboard *keyboard, uint32_t keysym)
+static void tap(struct keysym_keyboard *keyboard, uint32_t keysym)
 {
-	vnc_keyboard_event(keyboard, keysym, true, 0);
-	vnc_keyboard_event(keyboard, keysym, false, 0);
+	keysym_keyboard_event(keyboard, keysym, true, 0);
+	keysym_keyboard_event(keyboard, keysym, false, 0);
 }
 
 static unsigned key_of(uint32_t keysym)
 {
-	struct vnc_keyboard keyboard;
+	struct keysym_keyboard keyboard;
 	unsigned code = 0;
 	int ignored;
 
 	start(&keyboard);
-	vnc_keyboard_event(&keyboard, keysym, true, 0);
+	keysym_keyboard_event(&keyboard, keysym, true, 0);
 	/* The key itself comes last, after Shift. */
 	for (const char *event = text; *event; event = strchr(event, ' ') + 1)
 		ignored = sscanf(event, "+%u", &code);
 	(void)ignored;
-	vnc_keyboard_release_all(&keyboard);
+	keysym_keyboard_release_all(&keyboard);
 	return code;
 }
 
-static void vnc_keys_letters_and_digits_are_their_keys(void **state)
+static void keysym_keyboard_letters_and_digits_are_their_keys(void **state)
 {
 	static const struct {
 		uint32_t keysym;
@@ -88,7 +88,7 @@ static void vnc_keys_letters_and_digits_are_their_keys(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < array_size(keys); i++) {
-		struct vnc_keyboard keyboard;
+		struct keysym_keyboard keyboard;
 		char events[32];
 
 		start(&keyboard);
@@ -98,7 +98,7 @@ static void vnc_keys_letters_and_digits_are_their_keys(void **state)
 	}
 }
 
-static void vnc_keys_every_printable_ascii_has_a_key(void **state)
+static void keysym_keyboard_every_printable_ascii_has_a_key(void **state)
 {
 	(void)state;
 	for (uint32_t keysym = 0x20; keysym < 0x7f; keysym++)
@@ -112,7 +112,7 @@ static void vnc_keys_every_printable_ascii_has_a_key(void **state)
 	assert_int_equal(key_of('='), KEY_EQUAL);
 }
 
-static void vnc_keys_special_keys_are_theirs(void **state)
+static void keysym_keyboard_special_keys_are_theirs(void **state)
 {
 	static const struct {
 		uint32_t keysym;
@@ -157,9 +157,9 @@ static void vnc_keys_special_keys_are_theirs(void **state)
 		assert_int_equal(key_of(XKB_KEY_F13 + i), KEY_F13 + i);
 }
 
-static void vnc_keys_shifted_symbol_without_shift_gets_one(void **state)
+static void keysym_keyboard_shifted_symbol_without_shift_gets_one(void **state)
 {
-	struct vnc_keyboard keyboard;
+	struct keysym_keyboard keyboard;
 
 	(void)state;
 	start(&keyboard);
@@ -169,138 +169,139 @@ static void vnc_keys_shifted_symbol_without_shift_gets_one(void **state)
 	expect("+42 +2 -2 -42 ");
 }
 
-static void vnc_keys_shifted_symbol_with_shift_needs_none(void **state)
+static void keysym_keyboard_shifted_symbol_with_shift_needs_none(void **state)
 {
-	struct vnc_keyboard keyboard;
+	struct keysym_keyboard keyboard;
 
 	(void)state;
 	start(&keyboard);
-	vnc_keyboard_event(&keyboard, XKB_KEY_Shift_R, true, 0);
+	keysym_keyboard_event(&keyboard, XKB_KEY_Shift_R, true, 0);
 	tap(&keyboard, 'A');
 	tap(&keyboard, '!');
-	vnc_keyboard_event(&keyboard, XKB_KEY_Shift_R, false, 0);
+	keysym_keyboard_event(&keyboard, XKB_KEY_Shift_R, false, 0);
 	expect("+54 +30 -30 +2 -2 -54 ");
 }
 
-static void vnc_keys_plain_symbol_with_shift_suppresses_it(void **state)
+static void keysym_keyboard_plain_symbol_with_shift_suppresses_it(void **state)
 {
-	struct vnc_keyboard keyboard;
+	struct keysym_keyboard keyboard;
 
 	(void)state;
 	start(&keyboard);
 	/* A German client: Shift-7 is a slash. */
-	vnc_keyboard_event(&keyboard, XKB_KEY_Shift_L, true, 0);
+	keysym_keyboard_event(&keyboard, XKB_KEY_Shift_L, true, 0);
 	tap(&keyboard, '/');
 	expect("+42 -42 +53 -53 +42 ");
-	vnc_keyboard_event(&keyboard, XKB_KEY_Shift_L, false, 0);
+	keysym_keyboard_event(&keyboard, XKB_KEY_Shift_L, false, 0);
 	expect("-42 ");
 }
 
-static void vnc_keys_altgr_symbol_comes_without_altgr(void **state)
+static void keysym_keyboard_altgr_symbol_comes_without_altgr(void **state)
 {
-	struct vnc_keyboard keyboard;
+	struct keysym_keyboard keyboard;
 
 	(void)state;
 	start(&keyboard);
 	/* A German client: AltGr-Q is an at sign. */
-	vnc_keyboard_event(&keyboard, XKB_KEY_ISO_Level3_Shift, true, 0);
+	keysym_keyboard_event(&keyboard, XKB_KEY_ISO_Level3_Shift, true, 0);
 	tap(&keyboard, '@');
-	vnc_keyboard_event(&keyboard, XKB_KEY_ISO_Level3_Shift, false, 0);
-	expect("+100 -100 +42 +3 -3 -42 +100 -100 ");
+	keysym_keyboard_event(&keyboard, XKB_KEY_ISO_Level3_Shift, false, 0);
+	/* The layout has no AltGr. */
+	expect("+42 +3 -3 -42 ");
 	/* The right Alt of a US client stays. */
-	vnc_keyboard_event(&keyboard, XKB_KEY_Alt_R, true, 0);
+	keysym_keyboard_event(&keyboard, XKB_KEY_Alt_R, true, 0);
 	tap(&keyboard, 'x');
-	vnc_keyboard_event(&keyboard, XKB_KEY_Alt_R, false, 0);
+	keysym_keyboard_event(&keyboard, XKB_KEY_Alt_R, false, 0);
 	expect("+100 +45 -45 -100 ");
 }
 
-static void vnc_keys_release_after_shift_went_does_not_stick(void **state)
+static void keysym_keyboard_release_after_shift_went_does_not_stick(void **state)
 {
-	struct vnc_keyboard keyboard;
+	struct keysym_keyboard keyboard;
 
 	(void)state;
 	start(&keyboard);
-	vnc_keyboard_event(&keyboard, XKB_KEY_Shift_L, true, 0);
-	vnc_keyboard_event(&keyboard, 'A', true, 0);
-	vnc_keyboard_event(&keyboard, XKB_KEY_Shift_L, false, 0);
-	vnc_keyboard_event(&keyboard, 'a', false, 0);
-	expect("+42 +30 -42 -30 ");
+	keysym_keyboard_event(&keyboard, XKB_KEY_Shift_L, true, 0);
+	keysym_keyboard_event(&keyboard, 'A', true, 0);
+	keysym_keyboard_event(&keyboard, XKB_KEY_Shift_L, false, 0);
+	keysym_keyboard_event(&keyboard, 'a', false, 0);
+	expect("+42 +30 -30 -42 ");
 	/* And where the release names a key elsewhere on our layout: German "&" and "6". */
-	vnc_keyboard_event(&keyboard, XKB_KEY_Shift_L, true, 0);
-	vnc_keyboard_event(&keyboard, '&', true, 0);
-	vnc_keyboard_event(&keyboard, XKB_KEY_Shift_L, false, 0);
-	vnc_keyboard_event(&keyboard, '6', false, 0);
-	expect("+42 +8 -42 -8 ");
+	keysym_keyboard_event(&keyboard, XKB_KEY_Shift_L, true, 0);
+	keysym_keyboard_event(&keyboard, '&', true, 0);
+	keysym_keyboard_event(&keyboard, XKB_KEY_Shift_L, false, 0);
+	keysym_keyboard_event(&keyboard, '6', false, 0);
+	expect("+42 +8 -8 -42 ");
 	/* The same with a symbol that we do not have. */
-	vnc_keyboard_event(&keyboard, '\'', true, 0);
-	vnc_keyboard_event(&keyboard, XKB_KEY_adiaeresis, false, 0);
+	keysym_keyboard_event(&keyboard, '\'', true, 0);
+	keysym_keyboard_event(&keyboard, XKB_KEY_adiaeresis, false, 0);
 	expect("+40 -40 ");
 }
 
-static void vnc_keys_caps_lock_in_the_guest_turns_letters(void **state)
+static void keysym_keyboard_caps_lock_in_the_guest_turns_letters(void **state)
 {
-	struct vnc_keyboard keyboard;
+	struct keysym_keyboard keyboard;
 
 	(void)state;
 	start(&keyboard);
-	vnc_keyboard_event(&keyboard, 'A', true, INPUT_LED_CAPS);
-	vnc_keyboard_event(&keyboard, 'A', false, INPUT_LED_CAPS);
+	keysym_keyboard_event(&keyboard, 'A', true, INPUT_LED_CAPS);
+	keysym_keyboard_event(&keyboard, 'A', false, INPUT_LED_CAPS);
 	expect("+30 -30 ");
-	vnc_keyboard_event(&keyboard, 'a', true, INPUT_LED_CAPS);
-	vnc_keyboard_event(&keyboard, 'a', false, INPUT_LED_CAPS);
+	keysym_keyboard_event(&keyboard, 'a', true, INPUT_LED_CAPS);
+	keysym_keyboard_event(&keyboard, 'a', false, INPUT_LED_CAPS);
 	expect("+42 +30 -30 -42 ");
-	vnc_keyboard_event(&keyboard, '1', true, INPUT_LED_CAPS);
-	vnc_keyboard_event(&keyboard, '1', false, INPUT_LED_CAPS);
+	keysym_keyboard_event(&keyboard, '1', true, INPUT_LED_CAPS);
+	keysym_keyboard_event(&keyboard, '1', false, INPUT_LED_CAPS);
 	expect("+2 -2 ");
 }
 
-static void vnc_keys_repeat_and_unknown_are_ignored(void **state)
+static void keysym_keyboard_repeat_and_unknown_are_ignored(void **state)
 {
-	struct vnc_keyboard keyboard;
+	struct keysym_keyboard keyboard;
 
 	(void)state;
 	start(&keyboard);
-	vnc_keyboard_event(&keyboard, 'a', true, 0);
-	vnc_keyboard_event(&keyboard, 'a', true, 0);
-	vnc_keyboard_event(&keyboard, 'a', true, 0);
-	vnc_keyboard_event(&keyboard, 'a', false, 0);
+	keysym_keyboard_event(&keyboard, 'a', true, 0);
+	keysym_keyboard_event(&keyboard, 'a', true, 0);
+	keysym_keyboard_event(&keyboard, 'a', true, 0);
+	keysym_keyboard_event(&keyboard, 'a', false, 0);
 	expect("+30 -30 ");
 	tap(&keyboard, XKB_KEY_adiaeresis);
 	tap(&keyboard, 0);
 	tap(&keyboard, 0xffffffff);
 	tap(&keyboard, 0x0110ffff);
 	expect("");
-	vnc_keyboard_event(&keyboard, 'b', false, 0);
-	vnc_keyboard_event(&keyboard, XKB_KEY_F1, false, 0);
+	keysym_keyboard_event(&keyboard, 'b', false, 0);
+	keysym_keyboard_event(&keyboard, XKB_KEY_F1, false, 0);
 	expect("");
 }
 
-static void vnc_keys_fast_typing_overlaps_with_right_shift_state(void **state)
+static void keysym_keyboard_fast_typing_overlaps_with_right_shift_state(void **state)
 {
-	struct vnc_keyboard keyboard;
+	struct keysym_keyboard keyboard;
 
 	(void)state;
 	start(&keyboard);
-	vnc_keyboard_event(&keyboard, 'A', true, 0);
-	vnc_keyboard_event(&keyboard, 'b', true, 0);
-	vnc_keyboard_event(&keyboard, 'A', false, 0);
-	vnc_keyboard_event(&keyboard, 'b', false, 0);
+	keysym_keyboard_event(&keyboard, 'A', true, 0);
+	keysym_keyboard_event(&keyboard, 'b', true, 0);
+	keysym_keyboard_event(&keyboard, 'A', false, 0);
+	keysym_keyboard_event(&keyboard, 'b', false, 0);
 	expect("+42 +30 -42 +48 -30 -48 ");
 }
 
-static void vnc_keys_release_all_leaves_nothing_down(void **state)
+static void keysym_keyboard_release_all_leaves_nothing_down(void **state)
 {
-	struct vnc_keyboard keyboard;
+	struct keysym_keyboard keyboard;
 
 	(void)state;
 	start(&keyboard);
-	vnc_keyboard_event(&keyboard, XKB_KEY_Shift_L, true, 0);
-	vnc_keyboard_event(&keyboard, XKB_KEY_Control_L, true, 0);
+	keysym_keyboard_event(&keyboard, XKB_KEY_Shift_L, true, 0);
+	keysym_keyboard_event(&keyboard, XKB_KEY_Control_L, true, 0);
 	for (uint32_t keysym = 'a'; keysym <= 'z'; keysym++)
-		vnc_keyboard_event(&keyboard, keysym, true, 0);
+		keysym_keyboard_event(&keyboard, keysym, true, 0);
 	for (uint32_t keysym = '0'; keysym <= '9'; keysym++)
-		vnc_keyboard_event(&keyboard, keysym, true, 0); /* more than fit */
-	vnc_keyboard_release_all(&keyboard);
+		keysym_keyboard_event(&keyboard, keysym, true, 0); /* more than fit */
+	keysym_keyboard_release_all(&keyboard);
 	for (unsigned code = 0; code < KEY_CNT; code++)
 		assert_false(guest_down[code]);
 }
@@ -308,18 +309,18 @@ static void vnc_keys_release_all_leaves_nothing_down(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(vnc_keys_letters_and_digits_are_their_keys),
-		cmocka_unit_test(vnc_keys_every_printable_ascii_has_a_key),
-		cmocka_unit_test(vnc_keys_special_keys_are_theirs),
-		cmocka_unit_test(vnc_keys_shifted_symbol_without_shift_gets_one),
-		cmocka_unit_test(vnc_keys_shifted_symbol_with_shift_needs_none),
-		cmocka_unit_test(vnc_keys_plain_symbol_with_shift_suppresses_it),
-		cmocka_unit_test(vnc_keys_altgr_symbol_comes_without_altgr),
-		cmocka_unit_test(vnc_keys_release_after_shift_went_does_not_stick),
-		cmocka_unit_test(vnc_keys_caps_lock_in_the_guest_turns_letters),
-		cmocka_unit_test(vnc_keys_repeat_and_unknown_are_ignored),
-		cmocka_unit_test(vnc_keys_fast_typing_overlaps_with_right_shift_state),
-		cmocka_unit_test(vnc_keys_release_all_leaves_nothing_down),
+		cmocka_unit_test(keysym_keyboard_letters_and_digits_are_their_keys),
+		cmocka_unit_test(keysym_keyboard_every_printable_ascii_has_a_key),
+		cmocka_unit_test(keysym_keyboard_special_keys_are_theirs),
+		cmocka_unit_test(keysym_keyboard_shifted_symbol_without_shift_gets_one),
+		cmocka_unit_test(keysym_keyboard_shifted_symbol_with_shift_needs_none),
+		cmocka_unit_test(keysym_keyboard_plain_symbol_with_shift_suppresses_it),
+		cmocka_unit_test(keysym_keyboard_altgr_symbol_comes_without_altgr),
+		cmocka_unit_test(keysym_keyboard_release_after_shift_went_does_not_stick),
+		cmocka_unit_test(keysym_keyboard_caps_lock_in_the_guest_turns_letters),
+		cmocka_unit_test(keysym_keyboard_repeat_and_unknown_are_ignored),
+		cmocka_unit_test(keysym_keyboard_fast_typing_overlaps_with_right_shift_state),
+		cmocka_unit_test(keysym_keyboard_release_all_leaves_nothing_down),
 	};
 
 	return cmocka_run_group_tests(tests, group_setup, group_teardown);
