@@ -297,13 +297,15 @@ static void add_keypad_key(struct layout *layout, unsigned code, struct candidat
 	const xkb_keycode_t keycode = code + XKB_EVDEV_OFFSET;
 	const xkb_level_index_t levels = xkb_keymap_num_levels_for_key(layout->keymap, keycode, 0);
 	const struct keymap_key key = { .code = (uint16_t)code, .level = KEYMAP_ANY };
+	/* The second comma is on Brazilian and Japanese keypads only. */
+	const unsigned rare = code == KEY_KPCOMMA || code == KEY_KPJPCOMMA ? LEVELS : 0;
 	const xkb_keysym_t *keysyms;
 
 	for (xkb_level_index_t level = 0; level < levels; level++) {
 		if (xkb_keymap_key_get_syms_by_level(layout->keymap, keycode, 0, level, &keysyms) ==
 				1 &&
 			is_keypad(keysyms[0]))
-			add(into, keysyms[0], level, key);
+			add(into, keysyms[0], rare + level, key);
 	}
 }
 
