@@ -100,9 +100,7 @@ static void as_held(const struct keysym_keyboard *keyboard, bool target[GUEST_CO
 
 	target[GUEST_SHIFT_LEFT] = held[HELD_SHIFT_LEFT];
 	target[GUEST_SHIFT_RIGHT] = held[HELD_SHIFT_RIGHT];
-	/* A layout without AltGr has no key for it. */
-	target[GUEST_ALT_RIGHT] =
-		held[HELD_ALT_RIGHT] || (held[HELD_ALTGR] && keymap_has_altgr(keyboard->keymap));
+	target[GUEST_ALT_RIGHT] = held[HELD_ALT_RIGHT] || held[HELD_ALTGR];
 	target[GUEST_CTRL_LEFT] = held[HELD_CTRL_LEFT];
 }
 
@@ -121,9 +119,12 @@ static void set_modifiers(struct keysym_keyboard *keyboard, const struct keymap_
 	}
 	if (!(key->level & KEYMAP_ANY) && keymap_has_altgr(keyboard->keymap))
 		target[GUEST_ALT_RIGHT] = key->level & KEYMAP_ALTGR;
-	if (key->printable && says_altgr(keyboard, keysym)) {
-		target[GUEST_CTRL_LEFT] = false;
-		if (!keymap_has_altgr(keyboard->keymap))
+	if (key->printable) {
+		if (says_altgr(keyboard, keysym))
+			target[GUEST_CTRL_LEFT] = false;
+		/* A layout without AltGr has no symbols on it; with the right Alt it has. */
+		if (!keymap_has_altgr(keyboard->keymap) &&
+			(says_altgr(keyboard, keysym) || !keyboard->held[HELD_ALT_RIGHT]))
 			target[GUEST_ALT_RIGHT] = false;
 	}
 	set_guest(keyboard, target);
