@@ -13,8 +13,14 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define RFB_DESKTOP_SIZE (-223)
-#define RFB_WAIT_MS      20000
+#define RFB_DESKTOP_SIZE     (-223)
+#define RFB_MOTION           (-257) /* QEMU's pointer motion change, */
+#define RFB_SCANCODES        (-258) /* extended key event, */
+#define RFB_LEDS             (-261) /* LED state */
+#define RFB_EXT_DESKTOP_SIZE (-308)
+#define RFB_BUTTONS          (-316) /* extended mouse buttons */
+#define RFB_VMWARE_LEDS      0x574d5668
+#define RFB_WAIT_MS          20000
 
 struct rfb_format {
 	uint8_t bits, depth, big_endian, true_colour;
@@ -28,6 +34,14 @@ struct rfb_client {
 	char name[256];
 	struct rfb_format format;
 	uint32_t *pixels;
+	/* VNC Authentication; NULL: the server must want none. encrypt: 16 bytes in place. */
+	char *password;
+	void (*encrypt)(unsigned char *challenge, char *password);
+	/* What the server said besides pixels: how often, and what it was last. */
+	unsigned scancodes, buttons, motions, led_updates, vmware_led_updates;
+	unsigned frames; /* updates with pixels in them */
+	bool absolute;
+	uint32_t leds;
 };
 
 static inline int rfb_connect(uint16_t port)
@@ -123,10 +137,24 @@ static inline void rfb_parse_format(struct rfb_format *format, const uint8_t *by
 	format->blue_shift = bytes[12];
 }
 
+/* VNC Authentication: the server's answer; -1: it broke off. */
+static inline int64_t rfb_authenticate(struct rfb_client *client)
+{
+	uint8_t challenge[16], bytes[4];
+
+	if (!rfb_read(client->fd, challenge, sizeof(challenge)))
+		return -1;
+	client->encrypt(challenge, client->password);
+	if (!rfb_write(client->fd, challenge, sizeof(challenge)) || !rfb_read(client->fd, bytes, 4))
+		return -1;
+	return rfb_get32(bytes);
+}
+
 /* Up to and with ServerInit. minor: 3, 7 or 8. */
 static inline bool rfb_handshake(struct rfb_client *client, int minor)
 {
-	static const uint8_t shared = 1, none = 1;
+	static const uint8_t shared = 1;
+	const uint8_t security = client->password ? 2 : 1;
 	char version[13] = "RFB 003.008\n";
 	uint8_t bytes[256];
 	uint32_t length;
@@ -137,15 +165,18 @@ static inline bool rfb_handshake(struct rfb_client *client, int minor)
 	if (!rfb_write(client->fd, version, 12))
 		return false;
 	if (minor == 3) {
-		if (!rfb_read(client->fd, bytes, 4) || rfb_get32(bytes) != 1)
+		if (!rfb_read(client->fd, bytes, 4) || rfb_get32(bytes) != security)
 			return false;
 	} else {
-		if (!rfb_read(client->fd, bytes, 2) || bytes[0] != 1 || bytes[1] != 1 ||
-			!rfb_write(client->fd, &none, 1))
+		if (!rfb_read(client->fd, bytes, 2) || bytes[0] != 1 || bytes[1] != security ||
+			!rfb_write(client->fd, &security, 1))
 			return false;
-		if (minor == 8 && (!rfb_read(client->fd, bytes, 4) || rfb_get32(bytes) != 0))
+		if (minor == 8 && !client->password &&
+			(!rfb_read(client->fd, bytes, 4) || rfb_get32(bytes) != 0))
 			return false;
 	}
+	if (client->password && rfb_authenticate(client) != 0)
+		return false;
 	if (!rfb_write(client->fd, &shared, 1) || !rfb_read(client->fd, bytes, 24))
 		return false;
 	client->width = rfb_get16(bytes);
@@ -233,6 +264,28 @@ static inline bool rfb_pointer(struct rfb_client *client, uint8_t buttons, unsig
 	return rfb_write(client->fd, message, sizeof(message));
 }
 
+/* The longer form: bit N of buttons is button N + 1. */
+static inline bool rfb_pointer_long(
+	struct rfb_client *client, unsigned buttons, unsigned x, unsigned y)
+{
+	uint8_t message[7] = { 5, (uint8_t)(0x80 | (buttons & 0x7f)) };
+
+	rfb_put16(message + 2, x);
+	rfb_put16(message + 4, y);
+	message[6] = (uint8_t)(buttons >> 7);
+	return rfb_write(client->fd, message, sizeof(message));
+}
+
+static inline bool rfb_scancode(
+	struct rfb_client *client, uint32_t scancode, uint32_t keysym, bool down)
+{
+	uint8_t message[12] = { 255, 0, 0, down };
+
+	rfb_put32(message + 4, keysym);
+	rfb_put32(message + 8, scancode);
+	return rfb_write(client->fd, message, sizeof(message));
+}
+
 static inline uint32_t rfb_channel(uint32_t pixel, unsigned shift, uint32_t max)
 {
 	return (pixel >> shift & max) * 255 / max;
@@ -248,6 +301,19 @@ static inline uint32_t rfb_pixel(const struct rfb_format *format, const uint8_t 
 	return rfb_channel(pixel, format->red_shift, format->red_max) << 16 |
 	       rfb_channel(pixel, format->green_shift, format->green_max) << 8 |
 	       rfb_channel(pixel, format->blue_shift, format->blue_max);
+}
+
+/* Reads updates until one of the counters above has that value. */
+static inline bool rfb_update(struct rfb_client *client, bool *resized);
+static inline bool rfb_await(struct rfb_client *client, const unsigned *counter, unsigned value)
+{
+	bool resized;
+
+	while (*counter < value) {
+		if (!rfb_update(client, &resized))
+			return false;
+	}
+	return *counter == value;
 }
 
 static inline bool rfb_resize(struct rfb_client *client, uint16_t width, uint16_t height)
@@ -292,6 +358,8 @@ static inline bool rfb_update(struct rfb_client *client, bool *resized)
 	uint8_t bytes[12];
 	unsigned count;
 
+	bool frame = false;
+
 	*resized = false;
 	if (!rfb_read(client->fd, bytes, 4) || bytes[0] != 0)
 		return false;
@@ -309,28 +377,66 @@ static inline bool rfb_update(struct rfb_client *client, bool *resized)
 		case 0:
 			if (!rfb_read_raw(client, x, y, width, height))
 				return false;
+			frame = true;
 			break;
 		case RFB_DESKTOP_SIZE:
 			if (!rfb_resize(client, (uint16_t)width, (uint16_t)height))
 				return false;
 			*resized = true;
 			break;
+		case RFB_EXT_DESKTOP_SIZE:
+			if (!rfb_read(client->fd, bytes, 4) || bytes[0] != 1)
+				return false;
+			for (int n = 0; n < 4; n++) { /* the one screen */
+				if (!rfb_read(client->fd, bytes, 4))
+					return false;
+			}
+			if (!rfb_resize(client, (uint16_t)width, (uint16_t)height))
+				return false;
+			*resized = true;
+			break;
+		case RFB_SCANCODES:
+			client->scancodes++;
+			break;
+		case RFB_BUTTONS:
+			client->buttons++;
+			break;
+		case RFB_MOTION:
+			client->motions++;
+			client->absolute = x;
+			break;
+		case RFB_LEDS:
+			if (!rfb_read(client->fd, bytes, 1))
+				return false;
+			client->led_updates++;
+			client->leds = bytes[0];
+			break;
+		case RFB_VMWARE_LEDS:
+			if (!rfb_read(client->fd, bytes, 4))
+				return false;
+			client->vmware_led_updates++;
+			client->leds = rfb_get32(bytes);
+			break;
 		default:
 			return false;
 		}
 	}
+	client->frames += frame;
 	return true;
 }
 
 /* Asks for the whole picture and reads it; follows a change of size. */
 static inline bool rfb_refresh(struct rfb_client *client)
 {
-	bool resized;
+	unsigned before = client->frames;
+	bool resized = true;
 
-	for (int tries = 0; tries < 10; tries++) {
-		if (!rfb_request(client, false) || !rfb_update(client, &resized))
+	for (int tries = 0; tries < 20; tries++) {
+		if (resized && !rfb_request(client, false))
 			return false;
-		if (!resized)
+		if (!rfb_update(client, &resized))
+			return false;
+		if (client->frames != before && !resized)
 			return true;
 	}
 	return false;
