@@ -182,9 +182,10 @@ static bool read_candidate(const char *line, bool variants, const struct layout_
 		return false;
 	snprintf(candidate->text, sizeof(candidate->text), "%s", word);
 	candidate->distance = distance(word, name->layout);
+	/* People name the language or the country. */
 	if (strlen(name->layout) > 3 &&
 		strncasecmp(description, name->layout, strlen(name->layout)) == 0)
-		candidate->distance = 0;
+		candidate->distance = description[strlen(name->layout)] ? 1 : 0;
 	return !known && candidate->distance <= 1;
 }
 
