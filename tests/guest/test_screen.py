@@ -64,7 +64,7 @@ class Picture(guest.GuestTest):
             card = self.card("--screenshot", path, vnc=True)
             client = card.client()
             client.pointer(300, 200)
-            card.expect(r"mouse .* 300 200")
+            card.expect(r"absolute .* 300 200")
             checksum = card.sum()
             self.assert_shows(client, checksum, 32)
             card.send("poweroff")
