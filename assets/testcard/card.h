@@ -135,6 +135,10 @@ void screen_row(int x, int y, int width, const uint32_t *colours);
 /* Raw pixels of a rectangle inside the screen, to be put back later. */
 void screen_save(int x, int y, int width, int height, void *to);
 void screen_restore(int x, int y, int width, int height, const void *from);
+/* Twice as many rows as the screen has, no two alike. False: there is no room. */
+bool screen_make_rows(void);
+/* Shows the screen from that row on; all that draws means row 0. */
+void screen_pan(uint32_t row);
 /* CRC-32 of the picture as rows of R, G, B bytes, masked to the bits that the mode can hold. */
 uint32_t screen_checksum(void);
 
@@ -245,6 +249,8 @@ void command_run_list(const char *list);
 
 extern struct card_state card;
 void card_set_rate(uint32_t fps);
+/* Pans over twice the screen's height that often; 0: stops at the top. False: there is no room. */
+bool card_set_pan(uint32_t hz);
 void card_mode_changed(void);
 /* From the vmmouse, or from the PS/2 mouse. False: there is no such thing. */
 bool card_set_absolute(bool absolute);

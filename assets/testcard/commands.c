@@ -103,6 +103,19 @@ static bool run_fps(char **words)
 	return true;
 }
 
+static bool run_pan(char **words)
+{
+	uint32_t hz;
+
+	if (!number_word(words[1], &hz) || hz > 1000)
+		return false;
+	if (card_set_pan(hz))
+		report("pan %u", hz);
+	else
+		report("error pan %u: no video memory for two screens", hz);
+	return true;
+}
+
 static bool run_leds(char **words)
 {
 	uint32_t leds;
@@ -221,6 +234,7 @@ static const struct command commands[] = {
 	{ "fps", 1, run_fps, "fps N" },
 	{ "leds", 1, run_leds, "leds MASK" },
 	{ "mode", 3, run_mode, "mode WIDTH HEIGHT DEPTH" },
+	{ "pan", 1, run_pan, "pan HZ" },
 	{ "pointer", 1, run_pointer, "pointer absolute|relative" },
 	{ "poweroff", 0, run_poweroff, "poweroff" },
 	{ "record", 1, run_record, "record on|off|show" },

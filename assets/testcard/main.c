@@ -4,6 +4,7 @@
 
 struct card_state card;
 
+#define PAN_ROWS      7 /* a step */
 #define RECORD_MAX    65536
 #define RECORD_LINE   16 /* keys a line */
 #define RECORD_DOWN   0x4000
@@ -11,6 +12,7 @@ struct card_state card;
 
 static uint32_t rate; /* frames a second; 0: only when something happens */
 static uint32_t delay;
+static bool panning; /* the clock pans rather than paints */
 
 static struct {
 	bool on;
@@ -22,6 +24,19 @@ void card_set_rate(uint32_t fps)
 {
 	rate = fps;
 	pit_start(fps);
+}
+
+bool card_set_pan(uint32_t hz)
+{
+	if (hz) {
+		picture_leave();
+		if (!screen_make_rows())
+			return false;
+	}
+	screen_pan(0);
+	panning = hz != 0;
+	card_set_rate(hz);
+	return true;
 }
 
 void card_set_delay(uint32_t microseconds)
@@ -237,7 +252,10 @@ void card_main(const void *boot_params)
 	for (;;) {
 		if (collect()) {
 			card.frame++;
-			picture_update(&card);
+			if (panning)
+				screen_pan(card.frame * PAN_ROWS % screen.height);
+			else
+				picture_update(&card);
 		}
 		interrupts_wait();
 	}

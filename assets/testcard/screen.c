@@ -16,6 +16,7 @@ enum dispi {
 	DISPI_VIRT_HEIGHT,
 	DISPI_X_OFFSET,
 	DISPI_Y_OFFSET,
+	DISPI_MEMORY, /* of the adapter, in 64 KiB */
 };
 
 #define DISPI_ID_MASK  0xfff0
@@ -293,6 +294,28 @@ bool screen_set_mode(uint32_t width, uint32_t height, uint32_t depth)
 	screen = mode;
 	load_palette();
 	return true;
+}
+
+bool screen_make_rows(void)
+{
+	uint32_t words = screen.stride / 4, rows = 2 * screen.height;
+	uint64_t memory = (uint64_t)dispi_read(DISPI_MEMORY) << 16;
+	uint32_t *to = (uint32_t *)(uintptr_t)screen.base;
+
+	if (!screen.base || (uint64_t)screen.stride * rows > memory)
+		return false;
+	for (uint32_t row = 0; row < rows; row++) {
+		uint32_t colour = row * 7919 + 0x10101;
+
+		for (uint32_t i = 0; i < words; i++)
+			*to++ = colour ^ (i & 0xff);
+	}
+	return true;
+}
+
+void screen_pan(uint32_t row)
+{
+	dispi_write(DISPI_Y_OFFSET, row);
 }
 
 void screen_init(void)
