@@ -273,6 +273,23 @@ static const struct option_spec specs[] = {
 		.help = "Show an error that ends vmgui in a dialog as well: for starts from an "
 			"icon.",
 		.field = FIELD(error_dialog) },
+	{ .name = "keymap",
+		.type = OPTION_STRING,
+		.metavar = "LAYOUT",
+		.group = "display",
+		.help = "The keyboard layout that the guest has set: for VNC clients that say what "
+			"a key means rather than which it is, and for pasted text. us (the "
+			"default), gb, de, fr, es, it, jp, br, dvorak or another of X's layouts, "
+			"with a variant as in 'de(nodeadkeys)'.",
+		.field = FIELD(keymap) },
+	{ .name = "release-key",
+		.type = OPTION_CUSTOM,
+		.metavar = "KEYS",
+		.group = "display",
+		.help = "What gives mouse and keyboard back from a window, for example "
+			"ctrl-shift-f12, or one modifier alone: right-ctrl. Default: ctrl-alt-g.",
+		.field = FIELD(display.release),
+		.parse = config_parse_release_key },
 	{ .name = "lock-keys",
 		.type = OPTION_CUSTOM,
 		.metavar = "sync|guest",

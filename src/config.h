@@ -47,7 +47,8 @@ struct config {
 	struct config_channels channels;
 
 	bool sdl, gtk, headless;
-	struct display_settings display;
+	struct display_settings display; /* but for its keymap */
+	const char *keymap;              /* NULL: not given */
 	struct optional_string vnc;
 	struct resolution resolution;
 	unsigned vidmode; /* 0: not given */
@@ -84,11 +85,12 @@ VMGUI_MUST_USE int config_add_disk(
 VMGUI_MUST_USE int config_add_channel(
 	struct config_channels *channels, const char *value, struct error *err);
 
-/* config_display.c: the values of --scale, --filter and --lock-keys into the members of struct
- * display_settings, and what the display options have to do with each other. */
+/* config_display.c: the values of --scale, --filter, --lock-keys and --release-key into the members
+ * of struct display_settings, and what the display options have to do with each other. */
 VMGUI_MUST_USE int config_parse_scale(const char *value, void *scale, struct error *err);
 VMGUI_MUST_USE int config_parse_filter(const char *value, void *filter, struct error *err);
 VMGUI_MUST_USE int config_parse_lock_keys(const char *value, void *sync, struct error *err);
+VMGUI_MUST_USE int config_parse_release_key(const char *value, void *chord, struct error *err);
 VMGUI_MUST_USE int config_check_display(const struct config *config, struct error *err);
 
 #endif

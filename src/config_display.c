@@ -70,6 +70,11 @@ int config_parse_lock_keys(const char *value, void *field, struct error *err)
 	return 0;
 }
 
+int config_parse_release_key(const char *value, void *field, struct error *err)
+{
+	return chord_parse(value, "--release-key", field, err);
+}
+
 static int check_video(const struct config *config, struct error *err)
 {
 	const struct resolution *size = &config->resolution;

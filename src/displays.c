@@ -137,6 +137,12 @@ int displays_start(struct displays *displays, struct console_hub *console, struc
 
 	if (!displays->shows)
 		return 0;
+	if (config->keymap) {
+		ret = keymap_create(config->keymap, &displays->keymap, err);
+		if (ret)
+			return ret;
+	}
+	displays->settings.keymap = displays->keymap;
 	displays->host.console = console;
 	if (config->sdl)
 		ret = start(displays, "sdl", NULL, err);
@@ -221,6 +227,7 @@ void displays_fini(struct displays *displays)
 		refresh_destroy(displays->refresh);
 	if (displays->surface)
 		surface_destroy(displays->surface);
+	keymap_destroy(displays->keymap);
 	if (displays->closed_fd >= 0)
 		close(displays->closed_fd);
 }

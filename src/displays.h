@@ -19,6 +19,7 @@ struct displays {
 	struct refresh *refresh;     /* as the surface */
 	struct input_router *router; /* NULL: nobody types */
 	struct console_hub *console; /* NULL: no display shows the serial line */
+	struct keymap *keymap;       /* NULL: a display that needs one makes the usual one */
 	struct display_settings settings;
 	struct display_host host;
 	struct display_backend *backends[DISPLAYS_MAX];

@@ -238,7 +238,7 @@ int chord_parse(const char *text, const char *option, struct key_chord *chord, s
 				option, text, name);
 	}
 	return error_set(err, EINVAL,
-		"%s '%.64s': this is no key (as in ctrl-alt-g, super-escape, pause; right-ctrl "
+		"%s %.64s: this is no key (as in ctrl-alt-g, super-escape, pause; right-ctrl "
 		"alone; or none)",
 		option, text);
 }

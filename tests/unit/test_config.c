@@ -110,6 +110,12 @@ static void config_display_words_are_known(void **state)
 	assert_true(parse(0, NULL)->display.sync_locks);
 	assert_false(parse(WORDS("--lock-keys", "guest"))->display.sync_locks);
 	assert_begins(complaint(WORDS("--lock-keys", "host")), "--lock-keys host: ");
+	assert_string_equal(parse(0, NULL)->display.release.text, "Ctrl-Alt-G");
+	assert_string_equal(parse(WORDS("--release-key", "ctrl-shift-f12"))->display.release.text,
+		"Ctrl-Shift-F12");
+	assert_begins(complaint(WORDS("--release-key", "ctrl-")), "--release-key ctrl-: ");
+	assert_null(parse(0, NULL)->keymap);
+	assert_string_equal(parse(WORDS("--keymap", "de"))->keymap, "de");
 }
 
 static void config_display_options_that_nothing_would_use_are_refused(void **state)

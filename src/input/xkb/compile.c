@@ -456,7 +456,7 @@ static int explain(struct xkb_context *context, const char *text, const struct l
 
 	if (!xkb)
 		return fail(err, ENOENT,
-			"keymap '%s': this host has no keyboard layouts (install the package "
+			"--keymap %s: this host has no keyboard layouts (install the package "
 			"xkb-data)",
 			text);
 	xkb_keymap_unref(xkb);
@@ -466,9 +466,9 @@ static int explain(struct xkb_context *context, const char *text, const struct l
 	xkb_keymap_unref(xkb);
 	layout_name_suggest(context, name, known, near, sizeof(near));
 	if (known)
-		return fail(err, EINVAL, "keymap '%s': the layout %s has no variant '%s' (%s)",
+		return fail(err, EINVAL, "--keymap %s: the layout %s has no variant '%s' (%s)",
 			text, name->layout, name->variant, near);
-	return fail(err, EINVAL, "keymap '%s': there is no such layout (%s)", text, near);
+	return fail(err, EINVAL, "--keymap %s: there is no such layout (%s)", text, near);
 }
 
 int vmgui_keymap_compile(const char *text, struct keymap **keymap, struct error *err)
@@ -480,13 +480,13 @@ int vmgui_keymap_compile(const char *text, struct keymap **keymap, struct error 
 
 	if (!layout_name_parse(text, &name))
 		return fail(err, EINVAL,
-			"keymap '%.80s': this is no layout's name (one layout, as in de, "
+			"--keymap %.80s: this is no layout's name (one layout, as in de, "
 			"de(nodeadkeys) or us:dvorak)",
 			text);
 	context = xkb_context_new(XKB_CONTEXT_NO_ENVIRONMENT_NAMES);
 	if (!context)
 		return fail(err, ENOENT,
-			"keymap '%s': this host has no keyboard layouts (install the package "
+			"--keymap %s: this host has no keyboard layouts (install the package "
 			"xkb-data)",
 			text);
 	xkb_context_set_log_level(context, XKB_LOG_LEVEL_CRITICAL);
@@ -497,7 +497,7 @@ int vmgui_keymap_compile(const char *text, struct keymap **keymap, struct error 
 	} else {
 		result = make_keymap(xkb, &name, keymap);
 		if (result)
-			fail(err, ENOMEM, "keymap '%s': out of memory", text);
+			fail(err, ENOMEM, "--keymap %s: out of memory", text);
 		xkb_keymap_unref(xkb);
 	}
 	xkb_context_unref(context);
