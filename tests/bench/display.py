@@ -39,11 +39,8 @@ class Vmgui(guest.Guest):
     window_arguments = ("--sdl",)
     desktop = None
 
-    def environment(self):
-        result = super().environment()
-        if self.desktop:
-            result["DISPLAY"] = self.desktop.display
-        return result
+    def __init__(self, *arguments, **options):
+        super().__init__(*arguments, desktop=type(self).desktop, **options)
 
     def command_line(self, command, arguments, display):
         line = [guest.VMGUI, "testcard", "-m", "256M", "-c", "1", *arguments]
