@@ -203,7 +203,8 @@ static const struct option_spec specs[] = {
 	{ .name = "headless",
 		.type = OPTION_FLAG,
 		.group = "display",
-		.help = "No display; the guest's serial console is on stdin and stdout.",
+		.help = "No display but those that are named. Without any, the guest's serial "
+			"console is on stdin and stdout.",
 		.field = FIELD(headless) },
 	{ .name = "resolution",
 		.type = OPTION_CUSTOM,

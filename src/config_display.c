@@ -102,7 +102,7 @@ static int check_unused(const struct config *config, struct error *err)
 {
 	const struct display_settings *display = &config->display;
 	bool chosen = config->sdl || config->gtk || config->vnc.given;
-	bool none = config->headless || (config->nodefaults && !chosen);
+	bool none = !chosen && (config->headless || config->nodefaults);
 	bool no_window = none || (chosen && !config->sdl && !config->gtk);
 	bool no_vnc = none || (chosen && !config->vnc.given);
 	const char *window_option = display->keep_open     ? "keep-open"
@@ -126,12 +126,6 @@ int config_check_display(const struct config *config, struct error *err)
 {
 	int ret;
 
-	if (config->headless && (config->sdl || config->gtk || config->vnc.given))
-		return error_set(err, EINVAL,
-			"--headless: it contradicts --%s (leave one of them out)",
-			config->sdl   ? "sdl"
-			: config->gtk ? "gtk"
-				      : "vnc");
 	ret = check_unused(config, err);
 	return ret ? ret : check_video(config, err);
 }

@@ -50,9 +50,10 @@ static void print_help(void)
 	       "KVM.\n\n"
 	       "usage: vmgui [run] [OPTIONS] [KERNEL]\n"
 	       "       vmgui COMMAND [...]\n\n"
-	       "Without a kernel it runs a test card of its own. Displays: a window (--sdl), VNC "
-	       "(--vnc),\n"
-	       "or none (--headless); several at once are fine.\n\ncommands:\n");
+	       "Without a kernel it runs a test card of its own. Displays: a window (--sdl), one "
+	       "with\n"
+	       "menus (--gtk), VNC (--vnc), or none (--headless); several at once are "
+	       "fine.\n\ncommands:\n");
 	for (size_t i = 0; i < array_size(commands); i++)
 		printf("  %-10s %s\n", commands[i].name, commands[i].help);
 	options_print_help(&config_options, stdout, terminal_columns());
