@@ -157,8 +157,22 @@ int displays_start(struct displays *displays, struct console_hub *console, struc
 
 void displays_notify(struct displays *displays)
 {
+	const struct vm_control *control = displays->host.control;
+
+	if (displays->router) {
+		enum vm_state state = control->state(control->opaque);
+
+		input_router_set_running(
+			displays->router, state == VM_RUNNING || state == VM_POWERING_DOWN);
+	}
 	for (unsigned i = 0; i < displays->count; i++)
 		backend_notify(displays->backends[i]);
+}
+
+void displays_guest_starts(struct displays *displays)
+{
+	if (displays->router)
+		input_router_reset(displays->router);
 }
 
 static bool window_is_open(const struct displays *displays)

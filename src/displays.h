@@ -41,6 +41,8 @@ VMGUI_MUST_USE int displays_start(
 	struct displays *displays, struct console_hub *console, struct error *err);
 /* The machine's state has changed. Any thread. */
 void displays_notify(struct displays *displays);
+/* The guest starts, or starts anew, with its devices reset. */
+void displays_guest_starts(struct displays *displays);
 /* With --keep-open: until the windows are closed, or a signal tells us to end. The guest has ended.
  */
 void displays_linger(struct displays *displays);

@@ -166,6 +166,7 @@ static int load_hook(void *opaque, struct boot_entry *entry, struct error *err)
 {
 	struct run *run = opaque;
 
+	displays_guest_starts(&run->displays);
 	return board_load(&run->board, run->image, entry, err);
 }
 

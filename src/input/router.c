@@ -8,7 +8,8 @@
  *
  * An event is delivered at once in the source's own thread if its sink has room; the router's
  * thread works only on what had to wait. Sinks call back with their device's lock held, where the
- * router's mutex must not be taken: they store into an atomic and write the eventfd, nothing else. */
+ * router's mutex must not be taken: they store into an atomic and write the eventfd, nothing else.
+ */
 #include "input/router.h"
 
 #include <errno.h>
@@ -88,8 +89,8 @@ static void event_comes(struct input_router *router, struct input_source *source
 		router->used(router->used_opaque);
 }
 
-void router_send_key(
-	struct input_router *router, int sink, struct input_source *source, unsigned code, bool down)
+void router_send_key(struct input_router *router, int sink, struct input_source *source,
+	unsigned code, bool down)
 {
 	event_comes(router, source);
 	input_queue_add_key(&router->sinks[sink]->queue, source, code, down);

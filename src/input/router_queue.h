@@ -1,5 +1,5 @@
-/* What waits for one sink, in order, and how it gets there. Part of the router; guarded by its lock,
- * which the caller holds. */
+/* What waits for one sink, in order, and how it gets there. Part of the router; guarded by its
+ * lock, which the caller holds. */
 #ifndef VMGUI_INPUT_ROUTER_QUEUE_H
 #define VMGUI_INPUT_ROUTER_QUEUE_H
 
@@ -50,8 +50,8 @@ bool input_queue_has_room(const struct input_queue *queue, unsigned more);
 /* The caller has made sure that there is room. */
 void input_queue_add_key(
 	struct input_queue *queue, struct input_source *source, unsigned code, bool down);
-void input_queue_add_packet(
-	struct input_queue *queue, struct input_source *source, const struct pointer_packet *packet);
+void input_queue_add_packet(struct input_queue *queue, struct input_source *source,
+	const struct pointer_packet *packet);
 /* Makes the packet part of the last one that waits, which becomes `source`'s. False: that would
  * change an order that matters, or none waits. *before: whose it was. */
 bool input_queue_join(struct input_queue *queue, struct input_source *source,

@@ -44,8 +44,8 @@ struct input_source {
 	struct input_source_listener listener;
 	bool held[KEY_CNT];
 	struct pointer_packet pending;
-	int pending_sink;    /* which sink pending.button is for */
-	bool pending_synced; /* sync came, but there was no room */
+	int pending_sink;            /* which sink pending.button is for */
+	bool pending_synced;         /* sync came, but there was no room */
 	struct pointer_packet place; /* where it pointed last; MOTION_NONE: nowhere yet */
 	unsigned queued;             /* events in the queues */
 	int refused_by;              /* the sink that had no room for a press, or NO_SINK */
@@ -85,8 +85,8 @@ void router_wake(struct input_router *router); /* also without */
 int router_find_sink(struct input_router *router, unsigned capabilities);
 /* Appends, for a source or NULL, and delivers what has room. The caller has made sure that there is
  * room in the queue. */
-void router_send_key(
-	struct input_router *router, int sink, struct input_source *source, unsigned code, bool down);
+void router_send_key(struct input_router *router, int sink, struct input_source *source,
+	unsigned code, bool down);
 void router_send_packet(struct input_router *router, int sink, struct input_source *source,
 	const struct pointer_packet *packet);
 /* What a source has collected; what finds no room stays. router_source.c. */

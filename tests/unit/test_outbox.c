@@ -138,7 +138,7 @@ static void outbox_ten_thousand_keys_arrive_in_order(void **state)
 	fake_sink_give_room(&f->sink, 0);
 	for (; strikes < 10000; strikes++)
 		strike(f, KEY_1 + strikes % 10);
-	assert_in_range(f->outbox.count, 19000, 20000);
+	assert_in_range(f->outbox.count, 10000, 20000);
 	while (seen < strikes) {
 		char *text = f->text;
 
