@@ -120,8 +120,6 @@ static const struct {
 	{ XKB_KEY_XF86Switch_VT_12, KEY_F12 },
 	{ XKB_KEY_XF86Ungrab, KEY_KPSLASH },
 	{ XKB_KEY_XF86ClearGrab, KEY_KPASTERISK },
-	{ XKB_KEY_XF86Prev_VMode, KEY_KPMINUS },
-	{ XKB_KEY_XF86Next_VMode, KEY_KPPLUS },
 };
 
 /* Modifiers are where they are on every keyboard, whatever level a layout has them on (Meta is Alt
@@ -309,6 +307,14 @@ static void add_keypad_key(struct layout *layout, unsigned code, struct candidat
 	}
 }
 
+/* Whether Shift makes no other symbol of it, or none that would not be meant with Shift held. */
+static bool means_the_same(struct layout *layout, unsigned code, uint32_t keysym)
+{
+	uint32_t shifted = symbol_of(layout, code, KEYMAP_SHIFT, false);
+
+	return shifted == keysym || shifted == XKB_KEY_ISO_Left_Tab || shifted == XKB_KEY_NoSymbol;
+}
+
 static void add_key(struct layout *layout, unsigned code, bool caps, struct candidates *into)
 {
 	for (unsigned level = 0; level < (layout->altgr ? LEVELS : 2); level++) {
@@ -319,7 +325,7 @@ static void add_key(struct layout *layout, unsigned code, bool caps, struct cand
 		if (keysym == XKB_KEY_NoSymbol || is_keypad(keysym))
 			continue;
 		key.printable = character_of(keysym) || is_dead(keysym);
-		if (!key.printable && level == 0)
+		if (!key.printable && level == 0 && means_the_same(layout, code, keysym))
 			key.level = KEYMAP_ANY;
 		else if (keysym == symbol_of(layout, code, level ^ KEYMAP_SHIFT, caps))
 			key.level |= KEYMAP_ANY_SHIFT;

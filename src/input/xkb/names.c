@@ -77,19 +77,17 @@ bool layout_name_parse(const char *text, struct layout_name *name)
 			return set_name(name, aliases[i].layout, strlen(aliases[i].layout),
 				aliases[i].variant, strlen(aliases[i].variant));
 	}
-	memcpy(lower, text, length + 1);
 	variant = strpbrk(lower, "(:");
 	if (!variant)
 		variant = strchr(lower, '-');
 	if (!variant)
 		return set_name(name, lower, length, "", 0);
+	memcpy(variant, text + (variant - lower), length + 1 - (size_t)(variant - lower));
 	if (*variant == '(') {
 		if (lower[length - 1] != ')')
 			return false;
 		lower[--length] = '\0';
 	}
-	for (char *at = lower; at < variant; at++)
-		*at = (char)tolower((unsigned char)*at);
 	return set_name(name, lower, (size_t)(variant - lower), variant + 1, strlen(variant + 1));
 }
 
