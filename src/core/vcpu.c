@@ -96,8 +96,9 @@ static void io_delay(const struct machine *machine)
 		nanosleep(&delay, NULL);
 }
 
-/* The vCPU that this thread runs, while a device handles a plain IN of it. */
-static _Thread_local struct vcpu *in_access;
+/* The vCPU that this thread runs, while a device handles a plain IN of it. In the program itself,
+ * so that no call into the dynamic linker is needed to find it. */
+static _Thread_local struct vcpu *in_access __attribute__((tls_model("initial-exec")));
 
 static int get_registers(void *opaque, struct guest_registers *registers)
 {
