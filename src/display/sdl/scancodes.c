@@ -1,6 +1,7 @@
 /* The table of keys; see scancodes.h. USB HID Usage Tables 1.12, page 7. */
 #include "display/sdl/scancodes.h"
 
+#include <SDL_keycode.h>
 #include <SDL_scancode.h>
 #include <linux/input-event-codes.h>
 #include <stdint.h>
@@ -195,4 +196,67 @@ static const uint16_t codes[SDL_NUM_SCANCODES] = {
 unsigned sdl_scancode_to_evdev(unsigned scancode)
 {
 	return scancode < array_size(codes) ? codes[scancode] : 0;
+}
+
+/* Keysyms are those of X11's keysymdef.h, which need not be installed. */
+uint32_t sdl_keysym(int32_t keycode, unsigned scancode)
+{
+	static const struct {
+		uint16_t scancode, keysym;
+	} named[] = {
+		{ SDL_SCANCODE_RETURN, 0xff0d },
+		{ SDL_SCANCODE_ESCAPE, 0xff1b },
+		{ SDL_SCANCODE_BACKSPACE, 0xff08 },
+		{ SDL_SCANCODE_TAB, 0xff09 },
+		{ SDL_SCANCODE_CAPSLOCK, 0xffe5 },
+		{ SDL_SCANCODE_PRINTSCREEN, 0xff61 },
+		{ SDL_SCANCODE_SCROLLLOCK, 0xff14 },
+		{ SDL_SCANCODE_PAUSE, 0xff13 },
+		{ SDL_SCANCODE_INSERT, 0xff63 },
+		{ SDL_SCANCODE_HOME, 0xff50 },
+		{ SDL_SCANCODE_PAGEUP, 0xff55 },
+		{ SDL_SCANCODE_DELETE, 0xffff },
+		{ SDL_SCANCODE_END, 0xff57 },
+		{ SDL_SCANCODE_PAGEDOWN, 0xff56 },
+		{ SDL_SCANCODE_RIGHT, 0xff53 },
+		{ SDL_SCANCODE_LEFT, 0xff51 },
+		{ SDL_SCANCODE_DOWN, 0xff54 },
+		{ SDL_SCANCODE_UP, 0xff52 },
+		{ SDL_SCANCODE_NUMLOCKCLEAR, 0xff7f },
+		{ SDL_SCANCODE_KP_DIVIDE, 0xffaf },
+		{ SDL_SCANCODE_KP_MULTIPLY, 0xffaa },
+		{ SDL_SCANCODE_KP_MINUS, 0xffad },
+		{ SDL_SCANCODE_KP_PLUS, 0xffab },
+		{ SDL_SCANCODE_KP_ENTER, 0xff8d },
+		{ SDL_SCANCODE_KP_PERIOD, 0xffae },
+		{ SDL_SCANCODE_KP_0, 0xffb0 },
+		{ SDL_SCANCODE_APPLICATION, 0xff67 },
+		{ SDL_SCANCODE_LCTRL, 0xffe3 },
+		{ SDL_SCANCODE_RCTRL, 0xffe4 },
+		{ SDL_SCANCODE_LSHIFT, 0xffe1 },
+		{ SDL_SCANCODE_RSHIFT, 0xffe2 },
+		{ SDL_SCANCODE_LALT, 0xffe9 },
+		{ SDL_SCANCODE_RALT, 0xffea },
+		{ SDL_SCANCODE_LGUI, 0xffeb },
+		{ SDL_SCANCODE_RGUI, 0xffec },
+		{ SDL_SCANCODE_MODE, 0xfe03 },
+	};
+
+	if (keycode & SDLK_SCANCODE_MASK)
+		scancode = (unsigned)(keycode & ~SDLK_SCANCODE_MASK);
+	else if ((keycode >= 0x20 && keycode < 0x7f) || (keycode >= 0xa0 && keycode <= 0xff))
+		return (uint32_t)keycode;
+	else if (keycode > 0xff)
+		return 0x01000000u | (uint32_t)keycode;
+	if (scancode >= SDL_SCANCODE_F1 && scancode <= SDL_SCANCODE_F12)
+		return 0xffbe + scancode - SDL_SCANCODE_F1;
+	if (scancode >= SDL_SCANCODE_F13 && scancode <= SDL_SCANCODE_F24)
+		return 0xffca + scancode - SDL_SCANCODE_F13;
+	if (scancode >= SDL_SCANCODE_KP_1 && scancode <= SDL_SCANCODE_KP_9)
+		return 0xffb1 + scancode - SDL_SCANCODE_KP_1;
+	for (size_t i = 0; i < array_size(named); i++) {
+		if (named[i].scancode == scancode)
+			return named[i].keysym;
+	}
+	return 0;
 }

@@ -5,48 +5,23 @@
  * one event to wake it (SDL_PushEvent may come from any). Nothing is polled: only the video
  * subsystem is up, and text input, which would make SDL poll an input method, is off.
  *
- * Mouse: a guest with an absolute pointer is told places and nothing is grabbed. One that has only
- * a relative mouse gets it, and the keyboard with it, by a click into the window, until Ctrl-Alt-G
- * or until the window loses the focus. */
+ * Here: the window's life. When keyboard and mouse are the guest's is in grab.c, keys are in
+ * keyboard.c, the mouse is in pointer.c, the picture in view.c. */
 #include <SDL.h>
 #include <errno.h>
-#include <linux/input-event-codes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/log.h"
 #include "core/module.h"
-#include "display/backend.h"
-#include "display/sdl/scancodes.h"
-#include "display/sdl/view.h"
+#include "display/sdl/window.h"
+#include "display/sdl/x11.h"
 #include "display/sdl/x11_guard.h"
 
 MODULE_DEFINE();
 
-#define DETENT    120.0f /* wheel units, core/input_sink.h */
-#define MAX_BATCH 64     /* events handled before the picture gets its turn */
-
-struct sdl_window {
-	/* immutable after init */
-	struct display_backend *backend;
-	const struct display_host *host;
-	struct surface_reader *reader;
-	struct input_source *source; /* NULL: no input devices */
-	Uint32 wake_event;
-
-	/* the backend's thread */
-	struct sdl_view view;
-	bool grabbed;
-	bool moved;                             /* motion not yet synced */
-	float wheel_vertical, wheel_horizontal; /* less than a unit, left over */
-	char title[160];
-
-	/* any thread */
-	atomic_bool lost;  /* the X server is gone: hands off SDL */
-	atomic_bool woken; /* the wake event is on its way */
-	atomic_uint capabilities;
-};
+#define MAX_BATCH 64 /* events handled before the picture gets its turn */
 
 static void wake(struct sdl_window *sdl)
 {
@@ -75,230 +50,142 @@ static void on_capabilities(void *opaque, unsigned active)
 	wake(sdl);
 }
 
-static const char *state_name(enum vm_state state)
+/* Any thread: a press that was refused may be sent again. */
+static void on_room(void *opaque)
 {
-	switch (state) {
+	wake(opaque);
+}
+
+/* --- what the window says --- */
+
+static const char *state_name(const struct sdl_window *sdl)
+{
+	const struct vm_control *control = sdl->host->control;
+	const char *reason = NULL;
+
+	switch (sdl->state) {
 	case VM_RUNNING:
 		return "running";
 	case VM_PAUSED:
 		return "paused";
 	case VM_POWERING_DOWN:
-		return "powering down";
+		return "powering down, close again to end it";
 	case VM_ENDED:
 		break;
 	}
-	return "ended";
+	if (control->end_reason)
+		reason = control->end_reason(control->opaque);
+	return reason ? reason : "ended";
+}
+
+/* What the release chord does now; false: nothing. */
+static bool describe_release(const struct sdl_window *sdl, char *text, size_t size)
+{
+	bool absolute = window_has(sdl, INPUT_POINTER_ABSOLUTE);
+	bool mouse = window_has(sdl, INPUT_POINTER_RELATIVE) && !absolute;
+
+	if (!sdl->settings->release.keysym || !sdl->outbox.source || sdl->state == VM_ENDED)
+		return false;
+	snprintf(text, size, "%s %s the %s", sdl->settings->release.text,
+		sdl->grab != GRAB_NONE || mouse ? "releases" : "grabs",
+		mouse ? "mouse" : "keyboard");
+	return true;
 }
 
 static void refresh_title(struct sdl_window *sdl)
 {
-	const struct vm_control *control = sdl->host->control;
-	char size[32] = "no picture", title[sizeof(sdl->title)];
+	char size[32] = "no picture", release[64], title[sizeof(sdl->title)];
+	bool can_release = describe_release(sdl, release, sizeof(release));
 
 	if (sdl->view.width)
 		snprintf(size, sizeof(size), "%ux%u", sdl->view.width, sdl->view.height);
-	snprintf(title, sizeof(title), "%.64s - %s - %s - Ctrl-Alt-G releases the mouse",
-		sdl->host->guest_name, state_name(control->state(control->opaque)), size);
+	snprintf(title, sizeof(title), "%.64s - %.64s - %s%s%s", sdl->host->guest_name,
+		state_name(sdl), size, can_release ? " - " : "", can_release ? release : "");
 	if (!strcmp(title, sdl->title))
 		return;
 	strcpy(sdl->title, title);
 	SDL_SetWindowTitle(sdl->view.window, title);
 }
 
-/* --- mouse --- */
-
-static bool is_absolute(struct sdl_window *sdl)
+static void describe_keys(const struct sdl_window *sdl, char *text, size_t size)
 {
-	return atomic_load(&sdl->capabilities) & INPUT_POINTER_ABSOLUTE;
+	const struct key_chord *release = &sdl->settings->release;
+	char modifiers[24];
+
+	snprintf(text, size,
+		"Keys of this window: %.26s\n"
+		"\n"
+		"%-10.16s %s\n"
+		"Ctrl-Alt-F full screen\n"
+		"Ctrl-Alt-+ larger\n"
+		"Ctrl-Alt-- smaller\n"
+		"Ctrl-Alt-0 as large as at first\n"
+		"Ctrl-Alt-S screenshot, into the current folder\n"
+		"Ctrl-Alt-P pause, or go on\n"
+		"Ctrl-Alt-H this list, as has %sF1\n"
+		"\n"
+		"Closing asks the guest to power down, closing\n"
+		"again within 10 seconds ends it.",
+		sdl->host->guest_name, release->keysym ? release->text : "(no key)",
+		release->keysym ? "releases mouse and keyboard, or\n"
+				  "           grabs the keyboard"
+				: "grabs or releases anything",
+		keyboard_help_modifiers(sdl, modifiers));
 }
 
-/* Whether the guest follows the mouse at the moment. */
-static bool is_following(struct sdl_window *sdl)
+static void refresh_panel(struct sdl_window *sdl)
 {
-	return sdl->source && (sdl->grabbed || is_absolute(sdl));
+	char text[sizeof(sdl->view.panel.text)];
+	bool ended = sdl->state == VM_ENDED && sdl->settings->keep_open;
+
+	if (sdl->help)
+		describe_keys(sdl, text, sizeof(text));
+	else if (ended)
+		snprintf(text, sizeof(text), "%.100s", state_name(sdl));
+	view_set_panel(&sdl->view, sdl->help || ended ? text : NULL, ended);
 }
 
-static void set_grab(struct sdl_window *sdl, bool grab)
+void window_toggle_help(struct sdl_window *sdl)
 {
-	if (grab == sdl->grabbed)
-		return;
-	sdl->grabbed = grab;
-	SDL_SetWindowKeyboardGrab(sdl->view.window, grab ? SDL_TRUE : SDL_FALSE);
-	SDL_SetWindowMouseGrab(sdl->view.window, grab ? SDL_TRUE : SDL_FALSE);
-	if (SDL_SetRelativeMouseMode(grab ? SDL_TRUE : SDL_FALSE))
-		log_debug("sdl", "relative mouse: %s", SDL_GetError());
-}
-
-/* The guest with an absolute pointer draws it where the host's would be. */
-static void refresh_pointer(struct sdl_window *sdl)
-{
-	if (is_absolute(sdl))
-		set_grab(sdl, false);
-	SDL_ShowCursor(is_absolute(sdl) ? SDL_DISABLE : SDL_ENABLE);
-}
-
-static void sync_motion(struct sdl_window *sdl)
-{
-	if (sdl->moved)
-		input_source_sync(sdl->source);
-	sdl->moved = false;
-}
-
-static void place_pointer(struct sdl_window *sdl, int window_x, int window_y)
-{
-	int x, y;
-
-	if (!view_locate(&sdl->view, window_x, window_y, &x, &y))
-		return;
-	input_source_absolute(
-		sdl->source, (unsigned)x, (unsigned)y, sdl->view.width, sdl->view.height);
-	sdl->moved = true;
-}
-
-static void handle_motion(struct sdl_window *sdl, const SDL_MouseMotionEvent *event)
-{
-	if (!is_following(sdl))
-		return;
-	if (is_absolute(sdl)) {
-		place_pointer(sdl, event->x, event->y);
-	} else {
-		input_source_relative(sdl->source, event->xrel, event->yrel);
-		sdl->moved = true;
-	}
-}
-
-static void handle_button(struct sdl_window *sdl, const SDL_MouseButtonEvent *event)
-{
-	static const uint16_t codes[] = { [SDL_BUTTON_LEFT] = BTN_LEFT,
-		[SDL_BUTTON_MIDDLE] = BTN_MIDDLE,
-		[SDL_BUTTON_RIGHT] = BTN_RIGHT,
-		[SDL_BUTTON_X1] = BTN_SIDE,
-		[SDL_BUTTON_X2] = BTN_EXTRA };
-	bool down = event->state == SDL_PRESSED;
-
-	if (!is_following(sdl)) {
-		/* The click that grabs is not the guest's. */
-		if (sdl->source && down &&
-			(atomic_load(&sdl->capabilities) & INPUT_POINTER_RELATIVE))
-			set_grab(sdl, true);
-		return;
-	}
-	if (event->button >= array_size(codes) || !codes[event->button])
-		return;
-	if (is_absolute(sdl))
-		place_pointer(sdl, event->x, event->y);
-	if (input_source_button(sdl->source, codes[event->button], down))
-		log_guest("sdl", "the guest does not take the mouse, a click is lost");
-	input_source_sync(sdl->source);
-	sdl->moved = false;
-}
-
-/* Whole units of what has come together; the rest stays. */
-static int take_whole(float *amount)
-{
-	int whole = (int)*amount;
-
-	*amount -= (float)whole;
-	return whole;
-}
-
-static void handle_wheel(struct sdl_window *sdl, const SDL_MouseWheelEvent *event)
-{
-	float turn = event->direction == SDL_MOUSEWHEEL_FLIPPED ? -DETENT : DETENT;
-	int vertical, horizontal;
-
-	if (!is_following(sdl))
-		return;
-	sdl->wheel_vertical += event->preciseY * turn;
-	sdl->wheel_horizontal += event->preciseX * turn;
-	vertical = take_whole(&sdl->wheel_vertical);
-	horizontal = take_whole(&sdl->wheel_horizontal);
-	if (!vertical && !horizontal)
-		return;
-	input_source_wheel(sdl->source, vertical, horizontal);
-	input_source_sync(sdl->source);
-	sdl->moved = false;
-}
-
-/* --- keyboard --- */
-
-/* What is printed on the key; on a keyboard without Latin letters (Greek, Russian) what stands at
- * its place on others: nobody may be caught in a grab. */
-static SDL_Keycode latin_letter(const SDL_Keysym *key)
-{
-	bool foreign = key->sym > 0x7f && !(key->sym & SDLK_SCANCODE_MASK);
-
-	if (foreign && key->scancode >= SDL_SCANCODE_A && key->scancode <= SDL_SCANCODE_Z)
-		return SDLK_a + (SDL_Keycode)(key->scancode - SDL_SCANCODE_A);
-	return key->sym;
-}
-
-/* Ctrl-Alt with one of our letters. */
-static bool handle_hotkey(struct sdl_window *sdl, const SDL_Keysym *key)
-{
-	const struct vm_control *control = sdl->host->control;
-
-	if (!(key->mod & KMOD_CTRL) || !(key->mod & KMOD_ALT) || (key->mod & KMOD_SHIFT))
-		return false;
-	switch (latin_letter(key)) {
-	case SDLK_g:
-		set_grab(sdl, !sdl->grabbed && sdl->source && !is_absolute(sdl) &&
-				      (atomic_load(&sdl->capabilities) & INPUT_POINTER_RELATIVE));
-		break;
-	case SDLK_f:
-		view_toggle_fullscreen(&sdl->view);
-		break;
-	case SDLK_s:
-		control->save_screenshot(control->opaque);
-		break;
-	case SDLK_p:
-		control->toggle_pause(control->opaque);
-		break;
-	default:
-		return false;
-	}
-	/* Ctrl and Alt have reached the guest; the letter has not, nor will any release. */
-	if (sdl->source)
-		input_source_release_all(sdl->source);
-	return true;
-}
-
-static void handle_key(struct sdl_window *sdl, const SDL_KeyboardEvent *event)
-{
-	unsigned code = sdl_scancode_to_evdev((unsigned)event->keysym.scancode);
-	bool down = event->state == SDL_PRESSED;
-
-	if (event->repeat || (down && handle_hotkey(sdl, &event->keysym)) || !sdl->source)
-		return;
-	if (!code) {
-		log_guest("sdl", "scan code %d is no key of ours", (int)event->keysym.scancode);
-		return;
-	}
-	sync_motion(sdl);
-	if (input_source_key(sdl->source, code, down))
-		log_guest("sdl", "the guest does not take keys, %u is lost", code);
+	sdl->help = !sdl->help;
+	refresh_panel(sdl);
 }
 
 /* --- window --- */
 
 static void lose_focus(struct sdl_window *sdl)
 {
-	set_grab(sdl, false);
-	if (sdl->source)
-		input_source_release_all(sdl->source);
+	grab_release(sdl);
+	input_outbox_release_all(&sdl->outbox);
+}
+
+static void request_close(struct sdl_window *sdl)
+{
+	const struct vm_control *control = sdl->host->control;
+
+	if (sdl->state == VM_ENDED && sdl->settings->keep_open)
+		sdl->closed = true;
+	else
+		control->request_powerdown(control->opaque);
 }
 
 static void handle_window(struct sdl_window *sdl, const SDL_WindowEvent *event)
 {
-	const struct vm_control *control = sdl->host->control;
-
 	switch (event->event) {
+	case SDL_WINDOWEVENT_SIZE_CHANGED:
+	case SDL_WINDOWEVENT_MAXIMIZED:
+	case SDL_WINDOWEVENT_RESTORED:
+		view_resized(&sdl->view);
+		grab_refresh(sdl); /* the window manager, too, knows a full screen */
+		break;
 	case SDL_WINDOWEVENT_SHOWN:
 	case SDL_WINDOWEVENT_EXPOSED:
-	case SDL_WINDOWEVENT_SIZE_CHANGED:
-	case SDL_WINDOWEVENT_RESTORED:
-	case SDL_WINDOWEVENT_MAXIMIZED:
+	case SDL_WINDOWEVENT_DISPLAY_CHANGED:
 		sdl->view.stale = true;
+		break;
+	case SDL_WINDOWEVENT_FOCUS_GAINED:
+		keyboard_sync_locks(sdl);
+		grab_focus_gained(sdl);
 		break;
 	case SDL_WINDOWEVENT_FOCUS_LOST:
 	case SDL_WINDOWEVENT_HIDDEN:
@@ -306,7 +193,7 @@ static void handle_window(struct sdl_window *sdl, const SDL_WindowEvent *event)
 		lose_focus(sdl);
 		break;
 	case SDL_WINDOWEVENT_CLOSE:
-		control->request_powerdown(control->opaque);
+		request_close(sdl);
 		break;
 	default:
 		break;
@@ -318,17 +205,20 @@ static void handle(struct sdl_window *sdl, const SDL_Event *event)
 	switch (event->type) {
 	case SDL_KEYDOWN:
 	case SDL_KEYUP:
-		handle_key(sdl, &event->key);
+		keyboard_key(sdl, &event->key);
+		break;
+	case SDL_SYSWMEVENT:
+		keyboard_raw(sdl, &event->syswm);
 		break;
 	case SDL_MOUSEMOTION:
-		handle_motion(sdl, &event->motion);
+		pointer_motion(sdl, &event->motion);
 		break;
 	case SDL_MOUSEBUTTONDOWN:
 	case SDL_MOUSEBUTTONUP:
-		handle_button(sdl, &event->button);
+		pointer_button(sdl, &event->button);
 		break;
 	case SDL_MOUSEWHEEL:
-		handle_wheel(sdl, &event->wheel);
+		pointer_wheel(sdl, &event->wheel);
 		break;
 	case SDL_WINDOWEVENT:
 		handle_window(sdl, &event->window);
@@ -344,17 +234,31 @@ static void handle(struct sdl_window *sdl, const SDL_Event *event)
 	}
 }
 
+/* Somebody has woken us: for a picture, a state, what the guest has switched on, or room. */
+static void look(struct sdl_window *sdl)
+{
+	const struct vm_control *control = sdl->host->control;
+	enum vm_state before = sdl->state;
+
+	sdl->state = control->state(control->opaque);
+	input_outbox_step(&sdl->outbox);
+	view_update(&sdl->view, sdl->reader);
+	if (before != sdl->state && !window_guest_runs(sdl))
+		input_outbox_release_all(&sdl->outbox);
+	grab_refresh(sdl);
+	pointer_refresh(sdl);
+	refresh_panel(sdl);
+}
+
 static void loop(struct sdl_window *sdl)
 {
 	SDL_Event event;
 
 	atomic_store(&sdl->woken, true); /* the first picture */
-	while (!backend_should_stop(sdl->backend)) {
-		if (atomic_exchange(&sdl->woken, false)) {
-			view_update(&sdl->view, sdl->reader);
-			refresh_title(sdl);
-			refresh_pointer(sdl);
-		}
+	while (!backend_should_stop(sdl->backend) && !sdl->closed) {
+		if (atomic_exchange(&sdl->woken, false))
+			look(sdl);
+		refresh_title(sdl);
 		view_present(&sdl->view);
 		if (!SDL_WaitEvent(&event)) {
 			log_warn("sdl", "the window is gone: %s", SDL_GetError());
@@ -362,10 +266,15 @@ static void loop(struct sdl_window *sdl)
 		}
 		for (int i = 0; i < MAX_BATCH; i++) {
 			handle(sdl, &event);
-			if (i == MAX_BATCH - 1 || !SDL_PollEvent(&event))
+			/* What follows news is to be taken in its light. */
+			if (i == MAX_BATCH - 1 || event.type == sdl->wake_event)
 				break;
+			if (!SDL_PollEvent(&event)) {
+				keyboard_settle(sdl);
+				break;
+			}
 		}
-		sync_motion(sdl);
+		input_outbox_sync(&sdl->outbox);
 		if (atomic_load(&sdl->lost))
 			return;
 	}
@@ -396,7 +305,7 @@ static void close_window(struct sdl_window *sdl)
 		return;
 	x11_guard_enter(&way_out);
 	if (setjmp(way_out) == 0) {
-		set_grab(sdl, false);
+		grab_release(sdl);
 		view_destroy(&sdl->view);
 		SDL_Quit();
 		SDL_TLSCleanup(); /* of this thread, which SDL has not made */
@@ -409,8 +318,13 @@ static void sdl_fini(struct display_backend *backend)
 {
 	struct sdl_window *sdl = display_backend_private(backend);
 
+	struct window_memory memory;
+
+	if (view_memory(&sdl->view, &memory))
+		window_memory_save(sdl->host->guest_name, &memory);
 	/* These wake us; they go before what they wake. */
-	input_source_destroy(sdl->source);
+	input_source_destroy(sdl->outbox.source);
+	input_outbox_fini(&sdl->outbox);
 	surface_reader_destroy(sdl->reader);
 	close_window(sdl);
 }
@@ -455,48 +369,83 @@ static int no_desktop(struct error *err)
 		"--vnc or --headless)");
 }
 
+static void set_hints(void)
+{
+	const char *wayland = getenv("WAYLAND_DISPLAY");
+
+	SDL_SetHint(SDL_HINT_NO_SIGNAL_HANDLERS, "1");
+	SDL_SetHint(SDL_HINT_APP_NAME, "vmgui");
+	/* In a Wayland session a window of X11 would be scaled by the compositor, and few give such
+	 * a window the whole keyboard. */
+	if (wayland && *wayland)
+		SDL_SetHint(SDL_HINT_VIDEODRIVER, "wayland,x11");
+	/* Closing is one event, not two: a second one within 10 s ends the guest. */
+	SDL_SetHint(SDL_HINT_QUIT_ON_LAST_WINDOW_CLOSE, "0");
+	SDL_SetHint(SDL_HINT_VIDEO_ALLOW_SCREENSAVER, "1");
+	SDL_SetHint(SDL_HINT_VIDEO_X11_NET_WM_BYPASS_COMPOSITOR, "0");
+	SDL_SetHint(SDL_HINT_MOUSE_FOCUS_CLICKTHROUGH, "1");
+	/* With the keyboard grabbed, Alt-Tab is the guest's; a full screen stays where it is. */
+	SDL_SetHint(SDL_HINT_ALLOW_ALT_TAB_WHILE_GRABBED, "0");
+	SDL_SetHint(SDL_HINT_VIDEO_MINIMIZE_ON_FOCUS_LOSS, "0");
+}
+
+static int open_video(struct error *err)
+{
+	if (SDL_InitSubSystem(SDL_INIT_VIDEO) < 0)
+		return error_set(err, ENODEV,
+			"sdl: cannot open a window: %s (run vmgui in a desktop session, or use "
+			"--vnc or --headless)",
+			SDL_GetError());
+	if (!shows_something())
+		return no_desktop(err);
+	SDL_StopTextInput();
+	SDL_EventState(SDL_TEXTINPUT, SDL_DISABLE);
+	SDL_EventState(SDL_TEXTEDITING, SDL_DISABLE);
+	return 0;
+}
+
+static int open_window(struct sdl_window *sdl, struct error *err)
+{
+	struct window_memory memory;
+	bool known = window_memory_load(sdl->host->guest_name, &memory);
+	int result = view_create(
+		&sdl->view, sdl->host->guest_name, sdl->settings, known ? &memory : NULL, err);
+
+	if (result)
+		return result;
+	SDL_SetWindowMinimumSize(sdl->view.window, 64, 48);
+	sdl->hardware_keys = x11_keycodes_are_evdev(sdl->view.window);
+	if (sdl->hardware_keys)
+		SDL_EventState(SDL_SYSWMEVENT, SDL_ENABLE);
+	return 0;
+}
+
 static int sdl_init(struct display_backend *backend, const char *argument, struct error *err)
 {
 	struct sdl_window *sdl = display_backend_private(backend);
-	const struct input_source_listener listener = { .capabilities_changed = on_capabilities,
-		.opaque = sdl };
+	const struct input_source_listener listener = {
+		.capabilities_changed = on_capabilities, .room = on_room, .opaque = sdl
+	};
 	int result;
 
 	if (argument && *argument)
 		return error_set(err, EINVAL, "sdl: takes no argument, but got '%s'", argument);
 	sdl->backend = backend;
 	sdl->host = display_backend_host(backend);
+	sdl->settings = display_backend_settings(backend);
 	if (!may_have_desktop())
 		return no_desktop(err);
 	SDL_SetMainReady();
 	SDL_LogSetOutputFunction(log_sdl, NULL);
-	SDL_SetHint(SDL_HINT_NO_SIGNAL_HANDLERS, "1");
-	SDL_SetHint(SDL_HINT_APP_NAME, "vmgui");
-	/* Closing is one event, not two: a second one within 10 s ends the guest. */
-	SDL_SetHint(SDL_HINT_QUIT_ON_LAST_WINDOW_CLOSE, "0");
-	SDL_SetHint(SDL_HINT_VIDEO_ALLOW_SCREENSAVER, "1");
-	SDL_SetHint(SDL_HINT_VIDEO_X11_NET_WM_BYPASS_COMPOSITOR, "0");
-	SDL_SetHint(SDL_HINT_MOUSE_FOCUS_CLICKTHROUGH, "1");
+	set_hints();
 	x11_guard_prepare();
-	if (SDL_InitSubSystem(SDL_INIT_VIDEO) < 0) {
-		result = error_set(err, ENODEV,
-			"sdl: cannot open a window: %s (run vmgui in a desktop session, or use "
-			"--vnc or --headless)",
-			SDL_GetError());
-		goto quit;
-	}
-	if (!shows_something()) {
-		result = no_desktop(err);
-		goto quit;
-	}
-	SDL_StopTextInput();
-	SDL_EventState(SDL_TEXTINPUT, SDL_DISABLE);
-	SDL_EventState(SDL_TEXTEDITING, SDL_DISABLE);
-	sdl->wake_event = SDL_RegisterEvents(1);
-	result = view_create(&sdl->view, sdl->host->guest_name, err);
+	result = open_video(err);
 	if (result)
 		goto quit;
-	SDL_SetWindowMinimumSize(sdl->view.window, 64, 48);
+	sdl->wake_event = SDL_RegisterEvents(1);
+	result = open_window(sdl, err);
+	if (result)
+		goto quit;
 	sdl->reader = surface_reader_create(sdl->host->surface, on_surface_news, sdl);
 	if (!sdl->reader) {
 		result = error_set(err, ENOMEM, "sdl: out of memory");
@@ -505,12 +454,14 @@ static int sdl_init(struct display_backend *backend, const char *argument, struc
 	if (sdl->host->router) {
 		/* The source's listener tells, too, but only after the first click, maybe. */
 		atomic_store(&sdl->capabilities, input_router_active(sdl->host->router));
-		sdl->source = input_source_create(sdl->host->router, "window", &listener);
-		if (!sdl->source) {
+		sdl->outbox.source = input_source_create(sdl->host->router, "window", &listener);
+		if (!sdl->outbox.source) {
 			result = error_set(err, ENOMEM, "sdl: out of memory");
 			goto destroy_reader;
 		}
 	}
+	if (sdl->settings->fullscreen)
+		view_set_fullscreen(&sdl->view, true);
 	return 0;
 
 destroy_reader:

@@ -1,153 +1,112 @@
-/* The window and its picture; see view.h. */
+/* The window's picture: copied, uploaded, drawn; see view.h. What is about the window itself is in
+ * view_window.c. */
 #include "display/sdl/view.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "core/log.h"
+#include "display/sdl/icon.h"
+#include "display/sdl/renderer.h"
+#include "display/sdl/view_internal.h"
 
-#define FIRST_WIDTH      640
-#define FIRST_HEIGHT     480
-#define GL_RENDERER_NAME 0x1F01 /* OpenGL's GL_RENDERER */
+#define FIRST_WIDTH  640
+#define FIRST_HEIGHT 480
+#define MAX_FAILURES 3 /* of a renderer, then it is the software one */
+#define DIMMED       0x50
 
-/* A GL without hardware is slower than SDL's own blitter, and loads a compiler. */
-static bool is_software_gl(void)
+static void set_icon(SDL_Window *window)
 {
-	const unsigned char *(*get_string)(unsigned name) = NULL;
-	const char *name;
+	uint32_t pixels[ICON_SIZE * ICON_SIZE];
+	SDL_Surface *icon;
 
-	*(void **)&get_string = SDL_GL_GetProcAddress("glGetString");
-	name = get_string ? (const char *)get_string(GL_RENDERER_NAME) : NULL;
-	return name &&
-	       (strstr(name, "llvmpipe") || strstr(name, "softpipe") || strstr(name, "swrast"));
+	icon_draw(pixels);
+	icon = SDL_CreateRGBSurfaceWithFormatFrom(
+		pixels, ICON_SIZE, ICON_SIZE, 32, ICON_SIZE * 4, SDL_PIXELFORMAT_ARGB8888);
+	if (!icon)
+		return;
+	SDL_SetWindowIcon(window, icon);
+	SDL_FreeSurface(icon);
 }
 
-static SDL_Renderer *create_renderer(SDL_Window *window)
+int view_create(struct sdl_view *view, const char *title, const struct display_settings *settings,
+	const struct window_memory *memory, struct error *err)
 {
-	const char *wanted = SDL_GetHint(SDL_HINT_RENDER_DRIVER);
-	SDL_Renderer *renderer = NULL;
-	SDL_RendererInfo info;
-
-	if (wanted && *wanted)
-		return SDL_CreateRenderer(window, -1, 0);
-	if (access("/dev/dri", F_OK) == 0 || access("/dev/nvidiactl", F_OK) == 0)
-		renderer = SDL_CreateRenderer(window, -1, SDL_RENDERER_ACCELERATED);
-	if (renderer && SDL_GetRendererInfo(renderer, &info) == 0 &&
-		!strncmp(info.name, "opengl", 6) && is_software_gl()) {
-		SDL_DestroyRenderer(renderer);
-		renderer = NULL;
-	}
-	if (!renderer) {
-		/* Else SDL would send the software renderer's result through such a GL. */
-		SDL_SetHint(SDL_HINT_FRAMEBUFFER_ACCELERATION, "0");
-		renderer = SDL_CreateRenderer(window, -1, SDL_RENDERER_SOFTWARE);
-	}
-	return renderer;
-}
-
-int view_create(struct sdl_view *view, const char *title, struct error *err)
-{
-	SDL_RendererInfo info;
-
 	memset(view, 0, sizeof(*view));
+	view->filter = settings->filter;
+	view_window_init(view, settings, memory);
 	view->window = SDL_CreateWindow(title, SDL_WINDOWPOS_CENTERED, SDL_WINDOWPOS_CENTERED,
 		FIRST_WIDTH, FIRST_HEIGHT, SDL_WINDOW_RESIZABLE | SDL_WINDOW_ALLOW_HIGHDPI);
 	if (!view->window)
 		return error_set(err, ENODEV, "sdl: cannot open a window: %s", SDL_GetError());
-	view->renderer = create_renderer(view->window);
+	set_icon(view->window);
+	view->renderer = renderer_create(view->window, false, &view->keeps_frame);
 	if (!view->renderer) {
 		error_set(err, ENODEV, "sdl: cannot draw in the window: %s", SDL_GetError());
 		view_destroy(view);
 		return -ENODEV;
 	}
-	if (SDL_GetRendererInfo(view->renderer, &info) == 0) {
-		view->keeps_frame = info.flags & SDL_RENDERER_SOFTWARE;
-		log_debug("sdl", "video driver %s, renderer %s", SDL_GetCurrentVideoDriver(),
-			info.name);
-	}
 	view->stale = true;
 	return 0;
 }
 
-void view_destroy(struct sdl_view *view)
+static void drop_renderer(struct sdl_view *view)
 {
+	panel_drop(&view->panel);
 	if (view->texture)
 		SDL_DestroyTexture(view->texture);
+	view->texture = NULL;
 	if (view->renderer)
 		SDL_DestroyRenderer(view->renderer);
+	view->renderer = NULL;
+}
+
+void view_destroy(struct sdl_view *view)
+{
+	drop_renderer(view);
 	if (view->window)
 		SDL_DestroyWindow(view->window);
 	free(view->staging);
 	memset(view, 0, sizeof(*view));
 }
 
-static void upload(struct sdl_view *view, const struct rect *rect)
+/* --- the texture --- */
+
+/* False: the renderer does not work any more. */
+static bool upload(struct sdl_view *view, const struct rect *rect)
 {
 	const SDL_Rect area = { (int)rect->x, (int)rect->y, (int)rect->width, (int)rect->height };
 
-	SDL_UpdateTexture(view->texture, &area,
-		view->staging + (size_t)rect->y * view->width + rect->x,
-		(int)(view->width * sizeof(uint32_t)));
+	return SDL_UpdateTexture(view->texture, &area,
+		       view->staging + (size_t)rect->y * view->width + rect->x,
+		       (int)(view->width * sizeof(uint32_t))) == 0;
+}
+
+static void add_damage(struct sdl_view *view, const struct rect *rect)
+{
 	if (view->damage_count < array_size(view->damage))
 		view->damage[view->damage_count++] = *rect;
 	else
 		view->stale = true;
 }
 
-static void create_texture(struct sdl_view *view)
+static bool create_texture(struct sdl_view *view)
 {
 	const struct rect whole = { 0, 0, view->width, view->height };
 
+	view->stale = true;
 	if (view->texture)
 		SDL_DestroyTexture(view->texture);
 	view->texture = NULL;
 	if (!view->width)
-		return;
+		return true;
 	view->texture = SDL_CreateTexture(view->renderer, SDL_PIXELFORMAT_ARGB8888,
 		SDL_TEXTUREACCESS_STREAMING, (int)view->width, (int)view->height);
-	if (!view->texture) {
-		log_guest("sdl", "no texture of %ux%u: %s", view->width, view->height,
-			SDL_GetError());
-		return;
-	}
+	if (!view->texture)
+		return false;
 	SDL_SetTextureBlendMode(view->texture, SDL_BLENDMODE_NONE); /* the top byte is nothing */
-	upload(view, &whole);
-	view->stale = true;
-}
-
-static int clipped(int start, int length, int area_start, int area_length)
-{
-	if (start + length > area_start + area_length)
-		start = area_start + area_length - length;
-	return start < area_start ? area_start : start;
-}
-
-/* As large as the picture, or as the screen has room for; the first one in the middle, later ones
- * where the window is, but not off the screen. */
-static void resize_window(struct sdl_view *view, bool first)
-{
-	Uint32 flags = SDL_GetWindowFlags(view->window);
-	int top = 0, left = 0, bottom = 0, right = 0, width, height, x, y, new_x, new_y;
-	SDL_Rect usable = { 0, 0, 0, 0 };
-
-	if (flags & (SDL_WINDOW_FULLSCREEN | SDL_WINDOW_FULLSCREEN_DESKTOP | SDL_WINDOW_MAXIMIZED))
-		return;
-	if (SDL_GetDisplayUsableBounds(SDL_GetWindowDisplayIndex(view->window), &usable) == 0)
-		SDL_GetWindowBordersSize(view->window, &top, &left, &bottom, &right);
-	geometry_window_size(DISPLAY_SCALE_FIT, 100, (int)view->width, (int)view->height,
-		usable.w - left - right, usable.h - top - bottom, &width, &height);
-	SDL_SetWindowSize(view->window, width, height);
-	if (first) {
-		SDL_SetWindowPosition(view->window, SDL_WINDOWPOS_CENTERED, SDL_WINDOWPOS_CENTERED);
-		return;
-	}
-	SDL_GetWindowPosition(view->window, &x, &y);
-	new_x = clipped(x, width, usable.x + left, usable.w - left - right);
-	new_y = clipped(y, height, usable.y + top, usable.h - top - bottom);
-	if (usable.w && (new_x != x || new_y != y))
-		SDL_SetWindowPosition(view->window, new_x, new_y);
+	return upload(view, &whole);
 }
 
 bool view_update(struct sdl_view *view, struct surface_reader *reader)
@@ -158,8 +117,6 @@ bool view_update(struct sdl_view *view, struct surface_reader *reader)
 	bool resized = picture.width &&
 		       (!view->staging || picture.generation != view->generation ||
 			       picture.width != view->width || picture.height != view->height);
-
-	bool first = !view->staging;
 
 	if (resized) {
 		uint32_t *staging =
@@ -191,96 +148,174 @@ bool view_update(struct sdl_view *view, struct surface_reader *reader)
 	}
 	surface_read_end(reader);
 	if (resized) {
-		create_texture(view);
-		resize_window(view, first);
-	} else if (view->texture) {
-		for (size_t i = 0; i < count; i++)
-			upload(view, &rects[i]);
+		if (view->renderer && !create_texture(view))
+			drop_renderer(view);
+		view_follow_picture(view);
+	}
+	for (size_t i = 0; !resized && i < count; i++) {
+		add_damage(view, &rects[i]);
+		if (view->texture && !upload(view, &rects[i]))
+			drop_renderer(view);
 	}
 	return resized;
 }
 
-static void draw_all(struct sdl_view *view, const struct placement *place)
-{
-	const SDL_Rect target = { place->x, place->y, place->width, place->height };
-	bool whole_pixels;
+/* --- drawing; false: the renderer does not work any more --- */
 
-	SDL_SetRenderDrawColor(view->renderer, 0, 0, 0, SDL_ALPHA_OPAQUE);
-	SDL_RenderClear(view->renderer);
-	if (!view->texture || !view->width || !view->height)
-		return;
-	whole_pixels =
-		place->width % (int)view->width == 0 && place->height % (int)view->height == 0;
-	SDL_SetTextureScaleMode(
-		view->texture, whole_pixels ? SDL_ScaleModeNearest : SDL_ScaleModeLinear);
-	SDL_RenderCopy(view->renderer, view->texture, NULL, &target);
+/* One axis of a picture that is larger than the window, at a whole factor: which of its pixels are
+ * seen whole, and how much of the next one is seen. */
+struct visible {
+	int first, count, start, rest;
+};
+
+static struct visible visible_part(int place, int picture, int factor, int output)
+{
+	struct visible part = { .first = place < 0 ? -place / factor : 0,
+		.start = place < 0 ? 0 : place };
+
+	part.count = picture - part.first;
+	if (part.count * factor > output - part.start) {
+		part.count = (output - part.start) / factor;
+		part.rest = output - part.start - part.count * factor;
+	}
+	return part;
 }
 
-static void draw_damage(struct sdl_view *view, const struct placement *place)
+/* The software renderer rounds what it has to clip, so nothing is left to be clipped. */
+static bool draw_part(struct sdl_view *view, const struct placement *place, int factor,
+	int output_width, int output_height)
+{
+	const struct visible x = visible_part(place->x, (int)view->width, factor, output_width);
+	const struct visible y = visible_part(place->y, (int)view->height, factor, output_height);
+	const SDL_Rect sources[] = {
+		{ x.first, y.first, x.count, y.count },
+		{ x.first + x.count, y.first, 1, y.count },
+		{ x.first, y.first + y.count, x.count, 1 },
+		{ x.first + x.count, y.first + y.count, 1, 1 },
+	};
+	const int right = x.start + x.count * factor, below = y.start + y.count * factor;
+	const SDL_Rect targets[] = {
+		{ x.start, y.start, x.count * factor, y.count * factor },
+		{ right, y.start, x.rest, y.count * factor },
+		{ x.start, below, x.count * factor, y.rest },
+		{ right, below, x.rest, y.rest },
+	};
+
+	for (size_t i = 0; i < array_size(sources); i++) {
+		if (targets[i].w && targets[i].h &&
+			SDL_RenderCopy(view->renderer, view->texture, &sources[i], &targets[i]))
+			return false;
+	}
+	return true;
+}
+
+static bool draw_all(
+	struct sdl_view *view, const struct view_frame *frame, int factor, int panel_scale)
+{
+	const struct placement *place = &frame->place;
+	const SDL_Rect target = { place->x, place->y, place->width, place->height };
+	const Uint8 light = view->dimmed ? DIMMED : 0xff;
+	bool nearest = view->filter == DISPLAY_FILTER_NEAREST ||
+		       (view->filter == DISPLAY_FILTER_AUTO && factor);
+	bool good;
+
+	SDL_SetRenderDrawColor(view->renderer, 0, 0, 0, SDL_ALPHA_OPAQUE);
+	good = SDL_RenderClear(view->renderer) == 0;
+	if (view->texture && frame->output_width > 0) {
+		SDL_SetTextureScaleMode(
+			view->texture, nearest ? SDL_ScaleModeNearest : SDL_ScaleModeLinear);
+		SDL_SetTextureColorMod(view->texture, light, light, light);
+		if (factor > 1 &&
+			(place->x < 0 || place->y < 0 || place->width > frame->output_width ||
+				place->height > frame->output_height))
+			good = good && draw_part(view, place, factor, frame->output_width,
+					       frame->output_height);
+		else
+			good = good &&
+			       SDL_RenderCopy(view->renderer, view->texture, NULL, &target) == 0;
+	}
+	return good && panel_draw(&view->panel, view->renderer, frame->output_width,
+			       frame->output_height, panel_scale) == 0;
+}
+
+static bool draw_damage(struct sdl_view *view, const struct view_frame *frame)
 {
 	for (size_t i = 0; i < view->damage_count; i++) {
 		const struct rect *rect = &view->damage[i];
 		const SDL_Rect source = { (int)rect->x, (int)rect->y, (int)rect->width,
 			(int)rect->height };
-		const SDL_Rect target = { place->x + source.x, place->y + source.y, source.w,
-			source.h };
+		const SDL_Rect target = { frame->place.x + source.x, frame->place.y + source.y,
+			source.w, source.h };
 
-		SDL_RenderCopy(view->renderer, view->texture, &source, &target);
+		if (SDL_RenderCopy(view->renderer, view->texture, &source, &target))
+			return false;
 	}
+	return true;
+}
+
+static bool draw(struct sdl_view *view)
+{
+	struct view_frame frame;
+	bool seen = view_frame(view, &frame), whole, once;
+	int factor = 0, density;
+
+	whole = seen && frame.place.width % (int)view->width == 0 &&
+		frame.place.height % (int)view->height == 0 &&
+		frame.place.width / (int)view->width == frame.place.height / (int)view->height;
+	if (whole)
+		factor = frame.place.width / (int)view->width;
+	once = factor == 1 && view->keeps_frame && !view->stale && !view->panel.text[0] &&
+	       !view->dimmed;
+	if (once)
+		return draw_damage(view, &frame);
+	density = frame.window_width > 0 ? frame.output_width / frame.window_width : 1;
+	return draw_all(view, &frame, factor, 2 * (density > 0 ? density : 1));
 }
 
 void view_present(struct sdl_view *view)
 {
-	struct placement place = { 0, 0, 0, 0 };
-	int width = 0, height = 0;
-
 	/* Hidden, it stays stale; being shown again is an event of its own. */
 	if ((!view->stale && !view->damage_count) ||
 		(SDL_GetWindowFlags(view->window) & (SDL_WINDOW_HIDDEN | SDL_WINDOW_MINIMIZED)))
 		return;
-	SDL_GetRendererOutputSize(view->renderer, &width, &height);
-	if (view->texture && width > 0 && height > 0)
-		place = geometry_fit((int)view->width, (int)view->height, width, height);
-	if (!view->stale && view->keeps_frame && place.width == (int)view->width &&
-		place.height == (int)view->height)
-		draw_damage(view, &place);
-	else
-		draw_all(view, &place);
-	SDL_RenderPresent(view->renderer);
-	view->stale = false;
-	view->damage_count = 0;
+	for (int tries = 0; tries <= MAX_FAILURES; tries++) {
+		if (!view->renderer) {
+			view->renderer = renderer_create(
+				view->window, view->failures >= MAX_FAILURES, &view->keeps_frame);
+			if (view->renderer && !create_texture(view))
+				drop_renderer(view);
+			view->stale = true;
+		}
+		if (view->renderer && draw(view)) {
+			SDL_RenderPresent(view->renderer);
+			view->stale = false;
+			view->damage_count = 0;
+			/* A software renderer stays one. */
+			if (view->failures < MAX_FAILURES)
+				view->failures = 0;
+			return;
+		}
+		log_guest("sdl", "the renderer is lost: %s", SDL_GetError());
+		drop_renderer(view);
+		view->failures++;
+	}
 }
 
 void view_restore(struct sdl_view *view, bool whole)
 {
 	const struct rect all = { 0, 0, view->width, view->height };
 
-	if (whole || !view->texture)
-		create_texture(view);
-	else
-		upload(view, &all);
+	panel_drop(&view->panel);
 	view->stale = true;
+	if (!view->renderer)
+		return;
+	if (whole || !view->texture ? !create_texture(view) : !upload(view, &all))
+		drop_renderer(view);
 }
 
-void view_toggle_fullscreen(struct sdl_view *view)
+void view_set_panel(struct sdl_view *view, const char *text, bool dimmed)
 {
-	bool full = SDL_GetWindowFlags(view->window) & SDL_WINDOW_FULLSCREEN_DESKTOP;
-
-	if (SDL_SetWindowFullscreen(view->window, full ? 0 : SDL_WINDOW_FULLSCREEN_DESKTOP))
-		log_debug("sdl", "full screen: %s", SDL_GetError());
-	view->stale = true;
-}
-
-bool view_locate(struct sdl_view *view, int window_x, int window_y, int *x, int *y)
-{
-	struct placement place;
-	int width, height;
-
-	SDL_GetWindowSize(view->window, &width, &height);
-	if (!view->width || width <= 0 || height <= 0)
-		return false;
-	place = geometry_fit((int)view->width, (int)view->height, width, height);
-	*x = geometry_to_picture(window_x, place.x, place.width, (int)view->width);
-	*y = geometry_to_picture(window_y, place.y, place.height, (int)view->height);
-	return true;
+	if (panel_set(&view->panel, text) || view->dimmed != dimmed)
+		view->stale = true;
+	view->dimmed = dimmed;
 }

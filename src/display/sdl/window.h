@@ -1,0 +1,101 @@
+/* The SDL window's parts know each other through this: sdl.c (life, loop), grab.c, pointer.c,
+ * keyboard.c. Threads: the SDL backend's only, but for the members that say otherwise. */
+#ifndef VMGUI_DISPLAY_SDL_WINDOW_H
+#define VMGUI_DISPLAY_SDL_WINDOW_H
+
+#include <SDL.h>
+#include <stdatomic.h>
+
+#include "display/backend.h"
+#include "display/sdl/view.h"
+#include "input/outbox.h"
+
+enum grab_reason {
+	GRAB_NONE,
+	GRAB_CLICK,
+	GRAB_CHORD,
+	GRAB_FULLSCREEN,
+};
+
+struct sdl_window {
+	/* immutable after init */
+	struct display_backend *backend;
+	const struct display_host *host;
+	const struct display_settings *settings;
+	struct surface_reader *reader;
+	Uint32 wake_event;
+	bool hardware_keys; /* X11 tells the keys' own codes */
+
+	struct sdl_view view;
+	struct input_outbox outbox;
+	enum vm_state state;
+	bool help;   /* is shown */
+	bool closed; /* by the user, and there is no guest to be asked */
+	char title[256];
+
+	enum grab_reason grab;
+	bool grab_mouse;    /* with the keyboard */
+	bool grab_declined; /* on the full screen: given back, or refused by the host */
+
+	float wheel_vertical, wheel_horizontal; /* less than a unit, left over */
+	struct view_ratio ratio;                /* of the motion that left these over */
+	int64_t motion_rest_x, motion_rest_y;
+
+	struct chord_follower release;
+	/* X11's code of the key whose SDL event is to come; 0: none. */
+	unsigned raw_code;
+	bool raw_down;
+	bool paired[KEY_CNT];                /* SDL knows this key, too */
+	uint16_t pressed[SDL_NUM_SCANCODES]; /* evdev code of what SDL said is down */
+
+	/* any thread */
+	atomic_bool lost;  /* the X server is gone: hands off SDL */
+	atomic_bool woken; /* the wake event is on its way */
+	atomic_uint capabilities;
+};
+
+static inline bool window_guest_runs(const struct sdl_window *sdl)
+{
+	return sdl->state == VM_RUNNING || sdl->state == VM_POWERING_DOWN;
+}
+
+static inline bool window_has(const struct sdl_window *sdl, enum input_capability capability)
+{
+	return sdl->outbox.source && (atomic_load(&sdl->capabilities) & capability);
+}
+
+/* --- sdl.c --- */
+
+void window_toggle_help(struct sdl_window *sdl);
+
+/* --- grab.c --- */
+
+void grab_release(struct sdl_window *sdl);
+/* The release chord, and a click of somebody whom the guest does not follow yet. */
+void grab_toggle(struct sdl_window *sdl);
+void grab_by_click(struct sdl_window *sdl);
+/* Something has changed: the machine's state, what the guest has switched on, the full screen. */
+void grab_refresh(struct sdl_window *sdl);
+void grab_focus_gained(struct sdl_window *sdl);
+
+/* --- pointer.c --- */
+
+void pointer_motion(struct sdl_window *sdl, const SDL_MouseMotionEvent *event);
+void pointer_button(struct sdl_window *sdl, const SDL_MouseButtonEvent *event);
+void pointer_wheel(struct sdl_window *sdl, const SDL_MouseWheelEvent *event);
+/* Shows the host's pointer or hides it. */
+void pointer_refresh(struct sdl_window *sdl);
+
+/* --- keyboard.c --- */
+
+void keyboard_key(struct sdl_window *sdl, const SDL_KeyboardEvent *event);
+void keyboard_raw(struct sdl_window *sdl, const SDL_SysWMEvent *event);
+/* All that came at once has been seen: a key that SDL has said nothing about is one that it does
+ * not know. */
+void keyboard_settle(struct sdl_window *sdl);
+/* "Ctrl-Alt-": what goes with F1 to get help. */
+const char *keyboard_help_modifiers(const struct sdl_window *sdl, char text[24]);
+/* Caps, Num and Scroll Lock as the user has them. */
+void keyboard_sync_locks(struct sdl_window *sdl);
+
+#endif
