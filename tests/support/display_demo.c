@@ -1,10 +1,13 @@
 /* Displays with no guest behind them: a test picture on the surface, and input that goes to stdout.
  *
  *   display_demo [--sdl] [--vnc[=WHERE]] [--null] [--size=WxH] [--move=HZ] [--storm=HZ]
- *                [--absolute] [--seconds=N]
+ *                [--absolute] [--seconds=N] [--name=NAME] [--fullscreen] [--keep-open]
+ *                [--scale=fit|integer|PERCENT] [--filter=auto|nearest|smooth] [--release=CHORD]
  *
  * --move: a white square moves that often a second; --storm: the size changes that often. One line
- * on stdout for each event the "guest" gets; SIGINT or SIGTERM or the end of --seconds ends it. */
+ * on stdout for each event the "guest" gets; SIGINT or SIGTERM or the end of --seconds ends it, and
+ * so does being asked to power down; with --keep-open the window's end. SIGUSR1 switches an
+ * absolute pointer on or off. */
 #include <getopt.h>
 #include <poll.h>
 #include <signal.h>
@@ -29,6 +32,8 @@ struct demo {
 };
 
 static struct demo demo = { .width = 800, .height = 600 };
+static struct display_settings settings;
+static struct fake_sink sink;
 static atomic_bool over;
 
 static uint32_t picture(uint32_t x, uint32_t y, uint32_t width, uint32_t height)
@@ -109,12 +114,36 @@ static void notify_all(void)
 		backend_notify(demo.backends[i]);
 }
 
+static void end(void)
+{
+	atomic_store(&over, true);
+	kill(getpid(), SIGTERM);
+}
+
 static void request_powerdown(void *opaque)
 {
 	(void)opaque;
 	say("powerdown");
-	atomic_store(&over, true);
-	kill(getpid(), SIGTERM);
+	if (!settings.keep_open) {
+		end();
+		return;
+	}
+	atomic_store(&demo.state, VM_ENDED);
+	notify_all();
+}
+
+static const char *end_reason(void *opaque)
+{
+	(void)opaque;
+	return atomic_load(&demo.state) == VM_ENDED ? "the guest powered down" : NULL;
+}
+
+static void display_closed(void *opaque)
+{
+	(void)opaque;
+	say("closed");
+	if (settings.keep_open)
+		end();
 }
 
 static void request_quit(void *opaque)
@@ -179,6 +208,7 @@ static void run(int signals, int64_t end, unsigned hz, void (*draw)(void))
 
 	while (!atomic_load(&over)) {
 		struct pollfd pollfd = { .fd = signals, .events = POLLIN };
+		struct signalfd_siginfo info;
 		int64_t until = end;
 		int ready;
 
@@ -186,6 +216,11 @@ static void run(int signals, int64_t end, unsigned hz, void (*draw)(void))
 			until = next;
 		until -= now_ns();
 		ready = poll(&pollfd, 1, until < 0 ? 0 : (int)(until / 1000000 + 1));
+		if (ready > 0 && read(signals, &info, sizeof(info)) == sizeof(info) &&
+			info.ssi_signo == SIGUSR1) {
+			fake_sink_set_active(&sink, sink.active ^ INPUT_POINTER_ABSOLUTE);
+			continue;
+		}
 		if (ready > 0 || now_ns() >= end)
 			return;
 		if (hz && now_ns() >= next) {
@@ -202,15 +237,21 @@ int main(int argc, char **argv)
 		{ "size", required_argument, NULL, 'z' }, { "move", required_argument, NULL, 'm' },
 		{ "storm", required_argument, NULL, 'S' }, { "absolute", no_argument, NULL, 'a' },
 		{ "seconds", required_argument, NULL, 't' }, { "debug", no_argument, NULL, 'd' },
-		{ NULL, 0, NULL, 0 } };
+		{ "name", required_argument, NULL, 'N' }, { "fullscreen", no_argument, NULL, 'F' },
+		{ "keep-open", no_argument, NULL, 'k' }, { "scale", required_argument, NULL, 'c' },
+		{ "filter", required_argument, NULL, 'f' },
+		{ "release", required_argument, NULL, 'r' }, { NULL, 0, NULL, 0 } };
 	const struct vm_control control = { .request_powerdown = request_powerdown,
 		.request_quit = request_quit,
 		.request_reset = request_reset,
 		.toggle_pause = toggle_pause,
 		.state = state,
+		.end_reason = end_reason,
 		.save_screenshot = save_screenshot };
-	static struct fake_sink sink;
-	struct display_host host = { .control = &control, .guest_name = "demo" };
+	struct display_host host = { .control = &control,
+		.settings = &settings,
+		.guest_name = "demo",
+		.closed = display_closed };
 	bool sdl = false, vnc = false, null = false, absolute = false;
 	const char *vnc_argument = NULL;
 	unsigned hz = 0, seconds = 3600;
@@ -219,6 +260,7 @@ int main(int argc, char **argv)
 	sigset_t set;
 	int option, status = 0, signals;
 
+	settings = display_settings_default;
 	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		switch (option) {
 		case 's':
@@ -248,6 +290,34 @@ int main(int argc, char **argv)
 		case 't':
 			seconds = (unsigned)atoi(optarg);
 			break;
+		case 'N':
+			host.guest_name = optarg;
+			break;
+		case 'F':
+			settings.fullscreen = true;
+			break;
+		case 'k':
+			settings.keep_open = true;
+			break;
+		case 'c':
+			settings.scale_given = true;
+			settings.scale = *optarg == 'f'   ? DISPLAY_SCALE_FIT
+					 : *optarg == 'i' ? DISPLAY_SCALE_INTEGER
+							  : DISPLAY_SCALE_FIXED;
+			if (settings.scale == DISPLAY_SCALE_FIXED)
+				settings.scale_percent = (unsigned)atoi(optarg);
+			break;
+		case 'f':
+			settings.filter = *optarg == 'a'   ? DISPLAY_FILTER_AUTO
+					  : *optarg == 'n' ? DISPLAY_FILTER_NEAREST
+							   : DISPLAY_FILTER_SMOOTH;
+			break;
+		case 'r':
+			if (chord_parse(optarg, "--release", &settings.release, &err)) {
+				log_error("demo", "%s", err.text);
+				return 2;
+			}
+			break;
 		case 'd':
 			log_set_level(LOG_DEBUG);
 			break;
@@ -258,6 +328,7 @@ int main(int argc, char **argv)
 	sigemptyset(&set);
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGUSR1);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	signals = signalfd(-1, &set, SFD_CLOEXEC);
 
@@ -268,6 +339,7 @@ int main(int argc, char **argv)
 	fake_sink_init(&sink, "demo",
 		INPUT_KEYBOARD | (absolute ? INPUT_POINTER_ABSOLUTE : INPUT_POINTER_RELATIVE),
 		UINT32_MAX);
+	sink.sink.capabilities |= INPUT_POINTER_ABSOLUTE; /* active or not */
 	sink.echo = say;
 	if (input_router_attach(host.router, &sink.sink))
 		return 1;

@@ -29,6 +29,7 @@ const char *__tsan_default_suppressions(void)
 #endif
 
 static char folder[] = "/tmp/vmgui-sdl-XXXXXX";
+static void *sdl_library;
 static int (*push_event)(SDL_Event *event);
 
 struct fixture {
@@ -37,8 +38,10 @@ struct fixture {
 	struct input_router *router;
 	struct display_backend *backend;
 	struct vm_control control;
+	struct display_settings settings;
 	struct display_host host;
-	atomic_uint powerdowns, pauses, screenshots;
+	atomic_uint powerdowns, pauses, screenshots, closes;
+	atomic_int vm_state;
 	char text[1 << 16];
 };
 
@@ -66,11 +69,61 @@ static enum vm_state running(void *opaque)
 	return VM_RUNNING;
 }
 
-static int setup_with(void **state, unsigned pointer)
+static enum vm_state current_state(void *opaque)
+{
+	return (enum vm_state)atomic_load(&((struct fixture *)opaque)->vm_state);
+}
+
+static const char *end_reason(void *opaque)
+{
+	return current_state(opaque) == VM_ENDED ? "the guest powered down" : NULL;
+}
+
+static void count_close(void *opaque)
+{
+	atomic_fetch_add(&((struct fixture *)opaque)->closes, 1);
+}
+
+static void set_state(struct fixture *fixture, enum vm_state state)
+{
+	atomic_store(&fixture->vm_state, (int)state);
+	backend_notify(fixture->backend);
+}
+
+static uint32_t pattern(uint32_t x, uint32_t y)
+{
+	return (x * 2654435761u ^ y * 40503u * 65537u) & 0xffffff;
+}
+
+/* A picture in which every pixel differs from those beside it. */
+static void draw(struct fixture *fixture, uint32_t width, uint32_t height)
+{
+	const struct rect whole = { 0, 0, width, height };
+	uint32_t *pixels, stride;
+
+	assert_int_equal(surface_write_begin(fixture->surface, width, height, &pixels, &stride), 0);
+	for (uint32_t y = 0; y < height; y++)
+		for (uint32_t x = 0; x < width; x++)
+			pixels[(size_t)y * stride + x] = pattern(x, y);
+	surface_write_end(fixture->surface, &whole, 1);
+}
+
+static int start(struct fixture *fixture)
+{
+	struct error err;
+
+	if (backend_create("sdl", &fixture->host, &fixture->backend, &err) ||
+		backend_start(fixture->backend, NULL, &err)) {
+		print_error("%s\n", err.text);
+		return -1;
+	}
+	return 0;
+}
+
+/* The fixture without a window: the test may change the settings first. */
+static int setup_unstarted(void **state, unsigned pointer)
 {
 	struct fixture *fixture = calloc(1, sizeof(*fixture));
-	const struct rect whole = { 0, 0, 640, 480 };
-	uint32_t *pixels, stride;
 	struct error err;
 
 	fixture->surface = surface_create();
@@ -80,21 +133,30 @@ static int setup_with(void **state, unsigned pointer)
 	fixture->control = (struct vm_control){ .request_powerdown = count_powerdown,
 		.toggle_pause = count_pause,
 		.save_screenshot = count_screenshot,
-		.state = running,
+		.state = current_state,
+		.end_reason = end_reason,
 		.opaque = fixture };
+	fixture->settings = display_settings_default;
 	fixture->host = (struct display_host){ .surface = fixture->surface,
 		.router = fixture->router,
 		.control = &fixture->control,
-		.guest_name = "a guest" };
-	assert_int_equal(surface_write_begin(fixture->surface, 640, 480, &pixels, &stride), 0);
-	surface_write_end(fixture->surface, &whole, 1);
-	if (backend_create("sdl", &fixture->host, &fixture->backend, &err) ||
-		backend_start(fixture->backend, NULL, &err)) {
-		print_error("%s\n", err.text);
-		return -1;
-	}
+		.settings = &fixture->settings,
+		.guest_name = "a guest",
+		.closed = count_close,
+		.closed_opaque = fixture };
+	draw(fixture, 640, 480);
 	*state = fixture;
 	return 0;
+}
+
+static int setup_idle(void **state)
+{
+	return setup_unstarted(state, INPUT_POINTER_RELATIVE);
+}
+
+static int setup_with(void **state, unsigned pointer)
+{
+	return setup_unstarted(state, pointer) ? -1 : start(*state);
 }
 
 static int setup_relative(void **state)
@@ -105,6 +167,11 @@ static int setup_relative(void **state)
 static int setup_absolute(void **state)
 {
 	return setup_with(state, INPUT_POINTER_ABSOLUTE);
+}
+
+static int setup_both(void **state)
+{
+	return setup_with(state, INPUT_POINTER_RELATIVE | INPUT_POINTER_ABSOLUTE);
 }
 
 static int teardown(void **state)
@@ -169,7 +236,7 @@ static int64_t now_ms(void)
 	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-/* What the guest got, up to a key that says that the window has come so far. */
+/* What the guest got, up to a key that says that the window has come so far. NULL: whatever. */
 static void expect(struct fixture *fixture, const char *text)
 {
 	static const char mark[] = "+119 -119 ";
@@ -185,7 +252,8 @@ static void expect(struct fixture *fixture, const char *text)
 	assert_non_null(end);
 	fake_sink_take(&fixture->sink, fixture->text, sizeof(fixture->text));
 	*strstr(fixture->text, mark) = '\0';
-	assert_string_equal(fixture->text, text);
+	if (text)
+		assert_string_equal(fixture->text, text);
 }
 
 static void expect_count(atomic_uint *count, unsigned expected)
@@ -300,11 +368,11 @@ static void sdl_hotkeys_reach_the_machine_not_the_guest(void **state)
 	push_key(SDL_SCANCODE_S, 0x44b, mod, true);
 	push_key(SDL_SCANCODE_S, 0x44b, mod, false);
 	expect_count(&fixture->screenshots, 2);
-	/* Others are the guest's: Ctrl-Alt-Del, Ctrl-Alt-F1, Alt-F. */
+	/* Others are the guest's: Ctrl-Alt-Del, Ctrl-Alt-F2, Alt-F. */
 	push_key(SDL_SCANCODE_DELETE, SDLK_DELETE, mod, true);
-	push_key(SDL_SCANCODE_F1, SDLK_F1, mod, true);
+	push_key(SDL_SCANCODE_F2, SDLK_F2, mod, true);
 	push_key(SDL_SCANCODE_F, SDLK_f, KMOD_LALT, true);
-	expect(fixture, "+111 +59 +33 ");
+	expect(fixture, "+111 +60 +33 ");
 }
 
 static void sdl_closing_asks_for_power_down_once_a_time(void **state)
@@ -329,6 +397,390 @@ static void sdl_renderer_that_lost_its_textures_goes_on(void **state)
 	push_window(SDL_WINDOWEVENT_EXPOSED);
 	push_key(SDL_SCANCODE_A, SDLK_a, 0, true);
 	expect(fixture, "+30 ");
+}
+
+/* --- who has keyboard and mouse --- */
+
+/* Whether relative motion reaches the guest, which it does only with the mouse grabbed. */
+static void expect_grabbed_mouse(struct fixture *fixture, bool grabbed)
+{
+	expect(fixture, "");
+	push_motion(12, 9, 2, -1);
+	expect(fixture, grabbed ? "rel(2,-1) sync " : "");
+}
+
+static void sdl_grab_ends_with_a_pause_and_with_the_guest(void **state)
+{
+	struct fixture *fixture = *state;
+
+	push_button(SDL_BUTTON_LEFT, true, 10, 10);
+	expect_grabbed_mouse(fixture, true);
+	set_state(fixture, VM_POWERING_DOWN); /* it still runs */
+	expect_grabbed_mouse(fixture, true);
+	push_key(SDL_SCANCODE_A, SDLK_a, 0, true);
+	expect(fixture, "+30 ");
+	set_state(fixture, VM_PAUSED);
+	expect(fixture, "-30 ");
+	push_button(SDL_BUTTON_LEFT, true, 10, 10); /* grabs nothing */
+	set_state(fixture, VM_RUNNING);
+	expect_grabbed_mouse(fixture, false);
+	push_button(SDL_BUTTON_LEFT, true, 10, 10);
+	expect_grabbed_mouse(fixture, true);
+	set_state(fixture, VM_ENDED);
+	expect_grabbed_mouse(fixture, false);
+}
+
+static void sdl_mouse_follows_what_the_guest_switches_on(void **state)
+{
+	struct fixture *fixture = *state;
+
+	push_motion(20, 30, 1, 1);
+	expect(fixture, "abs(20,30,640x480) sync ");
+	fake_sink_set_active(&fixture->sink, INPUT_KEYBOARD | INPUT_POINTER_RELATIVE);
+	for (int tries = 0; tries < 100; tries++) { /* the router's thread tells the window */
+		push_button(SDL_BUTTON_LEFT, true, 10, 10);
+		push_button(SDL_BUTTON_LEFT, false, 10, 10);
+		usleep(5000);
+	}
+	expect(fixture, NULL);
+	expect_grabbed_mouse(fixture, true);
+	/* A tablet is found: the mouse is free again. */
+	fake_sink_set_active(
+		&fixture->sink, INPUT_KEYBOARD | INPUT_POINTER_RELATIVE | INPUT_POINTER_ABSOLUTE);
+	usleep(200000);
+	expect(fixture, "");
+	push_motion(40, 50, 1, 1);
+	expect(fixture, "abs(40,50,640x480) sync ");
+}
+
+static void sdl_without_a_release_key_nothing_is_grabbed(void **state)
+{
+	struct fixture *fixture = *state;
+	struct error err;
+
+	assert_int_equal(chord_parse("none", "--release-key", &fixture->settings.release, &err), 0);
+	assert_int_equal(start(fixture), 0);
+	push_motion(12, 9, 2, -1); /* follows over the window */
+	push_button(SDL_BUTTON_LEFT, true, 12, 9);
+	push_button(SDL_BUTTON_LEFT, false, 12, 9);
+	push_key(SDL_SCANCODE_G, SDLK_g, KMOD_LCTRL | KMOD_LALT, true);
+	expect(fixture, "rel(2,-1) b+272 sync b-272 sync +34 ");
+}
+
+static void sdl_lone_modifier_releases(void **state)
+{
+	struct fixture *fixture = *state;
+	struct error err;
+
+	assert_int_equal(
+		chord_parse("right-ctrl", "--release-key", &fixture->settings.release, &err), 0);
+	assert_int_equal(start(fixture), 0);
+	push_button(SDL_BUTTON_LEFT, true, 10, 10);
+	expect_grabbed_mouse(fixture, true);
+	/* With another key in between it is the guest's. */
+	push_key(SDL_SCANCODE_RCTRL, SDLK_RCTRL, KMOD_RCTRL, true);
+	push_key(SDL_SCANCODE_C, SDLK_c, KMOD_RCTRL, true);
+	push_key(SDL_SCANCODE_C, SDLK_c, KMOD_RCTRL, false);
+	push_key(SDL_SCANCODE_RCTRL, SDLK_RCTRL, 0, false);
+	push_key(SDL_SCANCODE_LCTRL, SDLK_LCTRL, KMOD_LCTRL, true);
+	push_key(SDL_SCANCODE_LCTRL, SDLK_LCTRL, 0, false);
+	/* So it is with a click. */
+	push_key(SDL_SCANCODE_RCTRL, SDLK_RCTRL, KMOD_RCTRL, true);
+	push_button(SDL_BUTTON_LEFT, true, 10, 10);
+	push_button(SDL_BUTTON_LEFT, false, 10, 10);
+	push_key(SDL_SCANCODE_RCTRL, SDLK_RCTRL, 0, false);
+	expect(fixture, "+97 +46 -46 -97 +29 -29 +97 b+272 sync b-272 sync -97 ");
+	expect_grabbed_mouse(fixture, true);
+	push_key(SDL_SCANCODE_RCTRL, SDLK_RCTRL, KMOD_RCTRL, true);
+	push_key(SDL_SCANCODE_RCTRL, SDLK_RCTRL, 0, false);
+	expect(fixture, "+97 -97 ");
+	expect_grabbed_mouse(fixture, false);
+}
+
+static void sdl_ten_thousand_keys_wait_and_arrive(void **state)
+{
+	struct fixture *fixture = *state;
+	unsigned seen = 0;
+	const unsigned strikes = 10000;
+	int64_t until = now_ms() + WAIT_MS;
+
+	fake_sink_give_room(&fixture->sink, 0);
+	for (unsigned i = 0; i < strikes; i++) {
+		push_key(SDL_SCANCODE_1 + i % 9, SDLK_1, 0, true);
+		push_key(SDL_SCANCODE_1 + i % 9, SDLK_1, 0, false);
+	}
+	push_window(SDL_WINDOWEVENT_CLOSE);
+	expect_count(&fixture->powerdowns, 1); /* the window is alive */
+	while (seen < 2 * strikes && now_ms() < until) {
+		char *text = fixture->text;
+
+		fake_sink_give_room(&fixture->sink, 1000);
+		usleep(1000);
+		fake_sink_take(&fixture->sink, fixture->text, sizeof(fixture->text));
+		while (*text) {
+			char *end;
+
+			assert_int_equal(*text, seen % 2 ? '-' : '+');
+			assert_int_equal(strtoul(text + 1, &end, 10), KEY_1 + seen / 2 % 9);
+			seen++;
+			text = end + 1;
+		}
+	}
+	assert_int_equal(seen, 2 * strikes);
+}
+
+/* --- the picture --- */
+
+static bool read_frame(struct display_picture *picture, int keep);
+
+/* Waits until the window is width x height and shows the pattern of a picture_width x
+ * picture_height picture, enlarged by factor, its pixel (first_x, first_y) at (x, y), black
+ * elsewhere. */
+static void expect_picture(uint32_t width, uint32_t height, uint32_t picture_width,
+	uint32_t picture_height, uint32_t factor, uint32_t first_x, uint32_t first_y, uint32_t x,
+	uint32_t y)
+{
+	uint32_t wrong = 1;
+
+	for (int64_t until = now_ms() + WAIT_MS; wrong && now_ms() < until; usleep(20000)) {
+		struct display_picture picture = { 0 };
+
+		if (read_frame(&picture, 1)) {
+			wrong = picture.width != width || picture.height != height;
+			for (uint32_t i = 0; !wrong && i < width * height; i++) {
+				uint32_t column = first_x + (i % width - x) / factor;
+				uint32_t row = first_y + (i / width - y) / factor;
+				uint32_t expected = i % width >= x && i / width >= y &&
+								    column < picture_width &&
+								    row < picture_height
+							    ? pattern(column, row)
+							    : 0;
+
+				wrong += (picture.pixels[i] & 0xffffff) != expected;
+			}
+		}
+		free(picture.pixels);
+	}
+	if (wrong)
+		fail_msg("the picture is wrong at %ux%u times %u", width, height, factor);
+}
+
+static void start_saving(struct fixture *fixture)
+{
+	setenv("SDL_VIDEO_DUMMY_SAVE_FRAMES", "1", 1);
+	assert_int_equal(start(fixture), 0);
+}
+
+static int teardown(void **state);
+
+static int teardown_saving(void **state)
+{
+	unsetenv("SDL_VIDEO_DUMMY_SAVE_FRAMES");
+	(void)read_frame(NULL, 0);
+	return teardown(state);
+}
+
+static void sdl_picture_is_exact_at_whole_scales(void **state)
+{
+	struct fixture *fixture = *state;
+
+	draw(fixture, 320, 240);
+	fixture->settings.scale = DISPLAY_SCALE_FIXED;
+	for (unsigned factor = 1; factor <= 3; factor++) {
+		fixture->settings.scale_percent = 100 * factor;
+		start_saving(fixture);
+		expect_picture(320 * factor, 240 * factor, 320, 240, factor, 0, 0, 0, 0);
+		backend_destroy(fixture->backend);
+		fixture->backend = NULL;
+	}
+}
+
+static void sdl_picture_larger_than_the_screen_shows_a_part(void **state)
+{
+	struct fixture *fixture = *state;
+
+	/* The dummy driver's screen has 1024x768. */
+	draw(fixture, 400, 300);
+	fixture->settings.scale = DISPLAY_SCALE_FIXED;
+	fixture->settings.scale_percent = 300;
+	start_saving(fixture);
+	expect_picture(1024, 768, 400, 300, 3, 0, 0, 0, 0);
+	/* The pointer at the edges brings the rest. */
+	for (int i = 0; i < 10; i++)
+		push_motion(1023 - i % 2, 767, 1, 1);
+	expect_picture(1024, 768, 400, 300, 3, 59, 44, 0, 0);
+	for (int i = 0; i < 10; i++)
+		push_motion(i % 2, 0, 1, 1);
+	expect_picture(1024, 768, 400, 300, 3, 0, 0, 0, 0);
+}
+
+static void sdl_zoom_keys_change_the_scale(void **state)
+{
+	struct fixture *fixture = *state;
+	const unsigned mod = KMOD_LCTRL | KMOD_LALT;
+
+	draw(fixture, 320, 240);
+	start_saving(fixture);
+	expect_picture(320, 240, 320, 240, 1, 0, 0, 0, 0);
+	for (int i = 0; i < 5; i++) /* 125, 150, 175, 200, 250 */
+		push_key(SDL_SCANCODE_EQUALS, SDLK_EQUALS, mod | (i % 2 ? KMOD_LSHIFT : 0), true);
+	push_key(SDL_SCANCODE_KP_PLUS, SDLK_KP_PLUS, mod, true); /* 300 */
+	expect_picture(960, 720, 320, 240, 3, 0, 0, 0, 0);
+	for (int i = 0; i < 2; i++)
+		push_key(SDL_SCANCODE_MINUS, SDLK_MINUS, mod, true);
+	expect_picture(640, 480, 320, 240, 2, 0, 0, 0, 0);
+	push_key(SDL_SCANCODE_0, SDLK_0, mod, true);
+	expect_picture(320, 240, 320, 240, 1, 0, 0, 0, 0);
+	expect(fixture, "");
+}
+
+static void sdl_help_comes_over_the_picture_and_goes(void **state)
+{
+	struct fixture *fixture = *state;
+	const unsigned mod = KMOD_LCTRL | KMOD_LALT;
+	bool shown = false;
+
+	start_saving(fixture);
+	expect_picture(640, 480, 640, 480, 1, 0, 0, 0, 0);
+	push_key(SDL_SCANCODE_F1, SDLK_F1, mod, true);
+	push_key(SDL_SCANCODE_F1, SDLK_F1, mod, false);
+	/* Paper over it in the middle, the picture at the edge. */
+	for (int64_t until = now_ms() + WAIT_MS; !shown && now_ms() < until; usleep(20000)) {
+		struct display_picture picture = { 0 };
+
+		shown = read_frame(&picture, 1) &&
+			(picture.pixels[5 * 640 + 5] & 0xffffff) == pattern(5, 5) &&
+			(picture.pixels[240 * 640 + 320] & 0xffffff) != pattern(320, 240);
+		free(picture.pixels);
+	}
+	assert_true(shown);
+	/* Any key takes it away, and is the guest's. */
+	push_key(SDL_SCANCODE_A, SDLK_a, 0, true);
+	expect_picture(640, 480, 640, 480, 1, 0, 0, 0, 0);
+	push_key(SDL_SCANCODE_H, SDLK_h, mod, true);
+	push_key(SDL_SCANCODE_H, SDLK_h, mod, true);
+	expect_picture(640, 480, 640, 480, 1, 0, 0, 0, 0);
+	expect(fixture, "+30 -30 ");
+}
+
+static void sdl_last_picture_stays_and_closes_by_itself(void **state)
+{
+	struct fixture *fixture = *state;
+	struct display_picture picture = { 0 };
+	bool dimmed = false;
+
+	fixture->settings.keep_open = true;
+	start_saving(fixture);
+	expect_picture(640, 480, 640, 480, 1, 0, 0, 0, 0);
+	set_state(fixture, VM_ENDED);
+	for (int64_t until = now_ms() + WAIT_MS; !dimmed && now_ms() < until; usleep(20000)) {
+		free(picture.pixels);
+		picture.pixels = NULL;
+		if (read_frame(&picture, 1)) {
+			uint32_t bright = (pattern(3, 3) >> 8 & 0xff) * 0x50 / 0xff;
+			uint32_t is = picture.pixels[3 * 640 + 3] >> 8 & 0xff;
+
+			dimmed = is + 1 >= bright && is <= bright + 1;
+		}
+	}
+	assert_true(dimmed);
+	free(picture.pixels);
+	assert_false(backend_ended(fixture->backend));
+	push_window(SDL_WINDOWEVENT_CLOSE);
+	expect_count(&fixture->closes, 1);
+	assert_true(backend_ended(fixture->backend));
+	assert_int_equal(atomic_load(&fixture->powerdowns), 0);
+}
+
+/* --- a renderer that goes away --- */
+
+static atomic_int renderers_to_lose; /* each works until the picture is drawn for the first time */
+static atomic_bool renderer_is_lost, software_asked;
+
+/* The module finds these before SDL's own. */
+int SDL_RenderCopy(
+	SDL_Renderer *renderer, SDL_Texture *texture, const SDL_Rect *from, const SDL_Rect *to);
+SDL_Renderer *SDL_CreateRenderer(SDL_Window *window, int index, Uint32 flags);
+
+int SDL_RenderCopy(
+	SDL_Renderer *renderer, SDL_Texture *texture, const SDL_Rect *from, const SDL_Rect *to)
+{
+	static int (*real)(SDL_Renderer * renderer, SDL_Texture * texture, const SDL_Rect *from,
+		const SDL_Rect *to);
+
+	if (!real)
+		*(void **)&real = dlsym(sdl_library, "SDL_RenderCopy");
+	if (atomic_load(&renderers_to_lose) > 0 && !atomic_exchange(&renderer_is_lost, true))
+		atomic_fetch_sub(&renderers_to_lose, 1);
+	return atomic_load(&renderer_is_lost) ? -1 : real(renderer, texture, from, to);
+}
+
+SDL_Renderer *SDL_CreateRenderer(SDL_Window *window, int index, Uint32 flags)
+{
+	SDL_Renderer *(*real)(SDL_Window * window, int index, Uint32 flags);
+
+	*(void **)&real = dlsym(sdl_library, "SDL_CreateRenderer");
+	atomic_store(&renderer_is_lost, false);
+	if (flags & SDL_RENDERER_SOFTWARE)
+		atomic_store(&software_asked, true);
+	return real(window, index, flags);
+}
+
+static void sdl_lost_renderer_is_made_again(void **state)
+{
+	struct fixture *fixture = *state;
+
+	start_saving(fixture);
+	expect_picture(640, 480, 640, 480, 1, 0, 0, 0, 0);
+	for (int losses = 1; losses <= 3; losses++) {
+		(void)read_frame(NULL, 0);
+		atomic_store(&renderers_to_lose, losses);
+		draw(fixture, 640, 480);
+		expect_picture(640, 480, 640, 480, 1, 0, 0, 0, 0);
+		assert_int_equal(atomic_load(&renderers_to_lose), 0);
+	}
+	assert_true(atomic_load(&software_asked));
+	/* Lost in every way, it goes on and comes back. */
+	atomic_store(&renderers_to_lose, 20);
+	draw(fixture, 640, 480);
+	expect(fixture, "");
+	assert_false(backend_ended(fixture->backend));
+	(void)read_frame(NULL, 0);
+	atomic_store(&renderers_to_lose, 0);
+	push((SDL_Event){ .type = SDL_RENDER_DEVICE_RESET });
+	draw(fixture, 640, 480);
+	expect_picture(640, 480, 640, 480, 1, 0, 0, 0, 0);
+}
+
+/* --- from run to run --- */
+
+static void sdl_named_guest_has_its_size_and_scale_again(void **state)
+{
+	struct fixture *fixture = *state;
+	const unsigned mod = KMOD_LCTRL | KMOD_LALT;
+
+	fixture->host.guest_name = "remembered";
+	draw(fixture, 320, 240);
+	start_saving(fixture);
+	expect_picture(320, 240, 320, 240, 1, 0, 0, 0, 0);
+	for (int i = 0; i < 4; i++)
+		push_key(SDL_SCANCODE_EQUALS, SDLK_EQUALS, mod, true);
+	expect_picture(640, 480, 320, 240, 2, 0, 0, 0, 0);
+	backend_destroy(fixture->backend);
+	(void)read_frame(NULL, 0);
+	assert_int_equal(start(fixture), 0);
+	expect_picture(640, 480, 320, 240, 2, 0, 0, 0, 0);
+	/* What is given goes before, and changes nothing that is remembered. */
+	backend_destroy(fixture->backend);
+	(void)read_frame(NULL, 0);
+	fixture->settings.scale_given = true;
+	assert_int_equal(start(fixture), 0);
+	expect_picture(320, 240, 320, 240, 1, 0, 0, 0, 0);
+	backend_destroy(fixture->backend);
+	(void)read_frame(NULL, 0);
+	fixture->settings.scale_given = false;
+	assert_int_equal(start(fixture), 0);
+	expect_picture(640, 480, 320, 240, 2, 0, 0, 0, 0);
 }
 
 static void sdl_without_a_session_says_what_to_do(void **state)
@@ -394,21 +846,24 @@ static bool read_bmp(const char *path, struct display_picture *picture)
 	return good;
 }
 
+static int is_frame(const struct dirent *entry)
+{
+	return !strncmp(entry->d_name, "SDL_window", 10);
+}
+
 /* The dummy driver saves each frame of a window as SDL_windowN-FRAME.bmp in the current folder,
  * with numbers that only grow. Keeps the last `keep` of them, and reads the last. */
 static bool read_frame(struct display_picture *picture, int keep)
 {
 	struct dirent **names;
-	int count = scandir(".", &names, NULL, versionsort);
+	int count = scandir(".", &names, is_frame, versionsort);
 	bool good = false;
 
 	for (int i = 0; i < count; i++) {
-		if (!strncmp(names[i]->d_name, "SDL_window", 10)) {
-			if (i >= count - keep)
-				good = read_bmp(names[i]->d_name, picture);
-			else
-				unlink(names[i]->d_name);
-		}
+		if (i >= count - keep)
+			good = read_bmp(names[i]->d_name, picture);
+		else
+			unlink(names[i]->d_name);
 		free(names[i]);
 	}
 	if (count >= 0)
@@ -422,9 +877,11 @@ static bool capture(void *opaque, struct display_picture *picture)
 	return read_frame(picture, 1);
 }
 
-static void remove_frames(void)
+static void remove_folder(void)
 {
 	(void)read_frame(NULL, 0);
+	(void)unlink("vmgui/windows");
+	(void)rmdir("vmgui");
 	if (chdir("/") == 0)
 		(void)rmdir(folder);
 }
@@ -457,6 +914,19 @@ int main(void)
 		TEST(sdl_hotkeys_reach_the_machine_not_the_guest, setup_relative),
 		TEST(sdl_closing_asks_for_power_down_once_a_time, setup_relative),
 		TEST(sdl_renderer_that_lost_its_textures_goes_on, setup_relative),
+		TEST(sdl_grab_ends_with_a_pause_and_with_the_guest, setup_relative),
+		TEST(sdl_mouse_follows_what_the_guest_switches_on, setup_both),
+		TEST(sdl_without_a_release_key_nothing_is_grabbed, setup_idle),
+		TEST(sdl_lone_modifier_releases, setup_idle),
+		TEST(sdl_ten_thousand_keys_wait_and_arrive, setup_relative),
+#define PICTURE_TEST(name) cmocka_unit_test_setup_teardown(name, setup_idle, teardown_saving)
+		PICTURE_TEST(sdl_picture_is_exact_at_whole_scales),
+		PICTURE_TEST(sdl_picture_larger_than_the_screen_shows_a_part),
+		PICTURE_TEST(sdl_zoom_keys_change_the_scale),
+		PICTURE_TEST(sdl_help_comes_over_the_picture_and_goes),
+		PICTURE_TEST(sdl_last_picture_stays_and_closes_by_itself),
+		PICTURE_TEST(sdl_lost_renderer_is_made_again),
+		PICTURE_TEST(sdl_named_guest_has_its_size_and_scale_again),
 		cmocka_unit_test(sdl_without_a_session_says_what_to_do),
 	};
 	const struct display_conformance conformance = { .backend = "sdl",
@@ -464,7 +934,6 @@ int main(void)
 		.wrong_argument = "nonsense",
 		.use = use,
 		.disturb = lose_textures };
-	void *sdl;
 	int failed;
 
 	setenv("SDL_VIDEODRIVER", "dummy", 1);
@@ -472,14 +941,16 @@ int main(void)
 		return 1;
 	setenv("SDL_VIDEO_DUMMY_SAVE_FRAMES", "1", 1);
 	/* The same one that the module uses. */
-	sdl = dlopen("libSDL2-2.0.so.0", RTLD_NOW | RTLD_NODELETE);
-	if (!sdl) {
+	sdl_library = dlopen("libSDL2-2.0.so.0", RTLD_NOW | RTLD_NODELETE);
+	if (!sdl_library) {
 		fprintf(stderr, "%s\n", dlerror());
 		return 77;
 	}
-	*(void **)&push_event = dlsym(sdl, "SDL_PushEvent");
+	*(void **)&push_event = dlsym(sdl_library, "SDL_PushEvent");
+	setenv("XDG_STATE_HOME", folder, 1);
 	failed = display_conformance_run(&conformance);
 	unsetenv("SDL_VIDEO_DUMMY_SAVE_FRAMES");
-	remove_frames();
-	return failed + cmocka_run_group_tests(tests, NULL, NULL);
+	failed += cmocka_run_group_tests(tests, NULL, NULL);
+	remove_folder();
+	return failed;
 }
