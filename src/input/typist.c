@@ -37,6 +37,9 @@ struct typist {
 	struct key_event events[MAX_EVENTS]; /* of the character at `at`, or of the end */
 	unsigned event_count, event_at;
 	struct caps_lock caps;
+	/* Once Caps Lock was tapped it is what that made it, until the text is through: the light
+	 * answers late if the guest is slow. */
+	bool caps_known, caps_now;
 	bool caps_turned; /* to be put right in the end */
 };
 
@@ -232,13 +235,17 @@ static void add_caps_tap(struct typist *typist)
 /* What comes next; false: nothing. */
 static bool plan(struct typist *typist)
 {
-	const bool caps = caps_lock_look(&typist->caps, atomic_load(&typist->leds));
+	const bool light = caps_lock_look(&typist->caps, atomic_load(&typist->leds));
+	const bool caps = typist->caps_known ? typist->caps_now : light;
 	struct keymap_strokes strokes;
 
 	typist->event_count = typist->event_at = 0;
+	typist->caps_now = caps;
 	if (typist->at == typist->count) {
 		if (typist->caps_turned)
 			add_caps_tap(typist);
+		else
+			typist->caps_known = false;
 		return typist->event_count > 0;
 	}
 	/* It can be typed, or it would not have been taken. */
@@ -268,6 +275,8 @@ static int send(struct typist *typist)
 		}
 		if (event->turns_caps) {
 			caps_lock_tapped(&typist->caps);
+			typist->caps_known = true;
+			typist->caps_now = !typist->caps_now;
 			typist->caps_turned = !typist->caps_turned;
 		}
 		typist->event_at++;

@@ -411,7 +411,7 @@ static void keymap_names_are_found_however_they_are_written(void **state)
 static void keymap_unknown_names_are_refused_with_near_ones(void **state)
 {
 	static const char *const names[][2] = {
-		{ "dee", "keymap 'dee': there is no such layout (there are ee, de" },
+		{ "dee", "--keymap dee: there is no such layout (there are ee, de" },
 		{ "german", " de" },
 		{ "norwegian", "(there is no)" },
 		{ "us(dvorack)", "the layout us has no variant 'dvorack' (there are us(dvorak)" },
