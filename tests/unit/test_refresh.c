@@ -395,6 +395,42 @@ static void refresh_first_change_after_rest_is_out_at_once(void **state)
 	look(f);
 }
 
+/* At one look a second, and not by the clock: whoever waits for the next look takes too long. */
+static void refresh_first_change_after_rest_waits_for_no_period(void **state)
+{
+	struct fixture *f = *state;
+	struct refresh *slow;
+	struct error err;
+	uint64_t frame;
+	unsigned looks;
+
+	assert_int_equal(refresh_create(&f->source->base, f->surface, 1, &slow, &err), 0);
+	refresh_destroy(f->refresh);
+	f->refresh = slow;
+	fake_source_set_mode(f->source, 640, 480, PIXEL_XRGB8888, 0, 0);
+	start(f);
+	for (uint32_t i = 0; i < 2; i++) {
+		while (!fake_memory_armed(f->source->memory))
+			usleep(1000);
+		frame = current_frame(f);
+		looks = fake_memory_looks(f->source->memory);
+		if (i == 0) {
+			fake_source_put(f->source, 1, 1, 0xffffff);
+		} else {
+			/* The guest is about to write, and does so after the first look. */
+			fake_source_set_palette(f->source, 0, 0x123456);
+			while (fake_memory_looks(f->source->memory) == looks)
+				usleep(100);
+			fake_source_put(f->source, 2, 2, 0xffffff);
+		}
+		assert_int_equal(surface_wait_frame(
+					 f->surface, frame, clock_ns(CLOCK_MONOTONIC) + 600000000u),
+			0);
+	}
+	refresh_stop(f->refresh);
+	look(f);
+}
+
 static void refresh_mode_and_palette_end_the_rest(void **state)
 {
 	struct fixture *f = *state;
@@ -448,8 +484,8 @@ static void refresh_loses_nothing_around_rest(void **state)
 	for (int i = 0; i < 400; i++) {
 		fake_source_put(f->source, (uint32_t)rand_r(&seed) % 64,
 			(uint32_t)rand_r(&seed) % 48, (uint32_t)rand_r(&seed));
-		/* around the time from a change to arming and to rest: 20 and 30 ms */
-		usleep((useconds_t)(i % 8 ? 0 : 15000 + rand_r(&seed) % 20000));
+		/* around the time from a change to arming and to rest: 10 and 20 ms */
+		usleep((useconds_t)(i % 8 ? 0 : 5000 + rand_r(&seed) % 20000));
 	}
 	wait_for_rest(f);
 	look(f);
@@ -543,6 +579,7 @@ int main(void)
 		test(refresh_thread_shows_changes_by_itself),
 		test(refresh_at_rest_never_looks),
 		test(refresh_first_change_after_rest_is_out_at_once),
+		test(refresh_first_change_after_rest_waits_for_no_period),
 		test(refresh_mode_and_palette_end_the_rest),
 		test(refresh_of_a_source_that_does_not_tell_looks_all_the_time),
 		test(refresh_loses_nothing_around_rest),
