@@ -91,6 +91,7 @@ void interrupts_unmask(unsigned irq);
 void interrupts_wait(void);
 /* Interrupts at about that rate from the PIT's counter 0; 0 stops them. */
 void pit_start(uint32_t hz);
+#define PIT_PAUSE_MAX_US 50000u
 /* Halts for that long, at most 50 ms; stops what pit_start has started. Interrupts of other devices
  * are taken meanwhile: look at all devices afterwards. */
 void pit_pause(uint32_t microseconds);
@@ -228,6 +229,15 @@ void vmmouse_disable(void);
 bool vmmouse_enabled(void);
 /* False: it holds no more. */
 bool vmmouse_next(struct mouse_event *event);
+
+/* ---- motion.c: for measuring (README.md) ---- */
+
+#define FLASH_MAX 2048
+
+void motion_time(void);
+void motion_flash(uint32_t count, uint32_t seed);
+/* False: there is no such kind. */
+bool motion_stream(const char *kind, uint32_t count, uint32_t pause_us);
 
 /* ---- acpi.c ---- */
 

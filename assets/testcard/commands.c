@@ -116,6 +116,35 @@ static bool run_pan(char **words)
 	return true;
 }
 
+static bool run_flash(char **words)
+{
+	uint32_t count, seed;
+
+	if (!number_word(words[1], &count) || !number_word(words[2], &seed) || !count ||
+		count > FLASH_MAX)
+		return false;
+	picture_leave();
+	motion_flash(count, seed);
+	return true;
+}
+
+static bool run_stream(char **words)
+{
+	uint32_t count, pause_us;
+
+	if (!number_word(words[2], &count) || !number_word(words[3], &pause_us))
+		return false;
+	picture_leave();
+	return motion_stream(words[1], count, pause_us);
+}
+
+static bool run_tsc(char **words)
+{
+	(void)words;
+	motion_time();
+	return true;
+}
+
 static bool run_leds(char **words)
 {
 	uint32_t leds;
@@ -231,6 +260,7 @@ static const struct command commands[] = {
 	{ "echo", 1, run_echo, "echo WORD" },
 	{ "exit", 1, run_exit, "exit STATUS" },
 	{ "fill", 1, run_fill, "fill RRGGBB" },
+	{ "flash", 2, run_flash, "flash COUNT SEED" },
 	{ "fps", 1, run_fps, "fps N" },
 	{ "leds", 1, run_leds, "leds MASK" },
 	{ "mode", 3, run_mode, "mode WIDTH HEIGHT DEPTH" },
@@ -243,7 +273,9 @@ static const struct command commands[] = {
 	{ "scan", 1, run_scan, "scan on|off" },
 	{ "slow", 1, run_slow, "slow MICROSECONDS" },
 	{ "smp", 0, run_smp, "smp" },
+	{ "stream", 3, run_stream, "stream cursor|full|terminal|window COUNT PAUSE" },
 	{ "sum", 0, run_sum, "sum" },
+	{ "tsc", 0, run_tsc, "tsc" },
 };
 
 static unsigned split(char *line, char **words)

@@ -67,6 +67,10 @@ class RfbClient:
         """Hangs up."""
         self._socket.close()
 
+    def fileno(self):
+        """For select()."""
+        return self._socket.fileno()
+
     # ---- bytes ----
 
     def _receive(self, count):
@@ -200,6 +204,11 @@ class RfbClient:
         for channel in range(3):
             data[channel::3] = self._pixels[2 - channel :: 4]
         return Image(self.width, self.height, data)
+
+    def pixel(self, x, y):
+        """One pixel of it, 0xRRGGBB."""
+        at = (y * self.width + x) * 4
+        return int.from_bytes(self._pixels[at : at + 3], "little")
 
     # ---- input ----
 
