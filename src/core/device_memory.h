@@ -19,10 +19,16 @@ struct device_memory_ops {
 	int (*map)(struct device_memory *memory, uint64_t gpa);
 	void (*unmap)(struct device_memory *memory);
 	/* Or-s into bitmap one bit for each 4 KiB page that the guest wrote since the last call
-	 * (bit 0 of word 0: the first page), and forgets them. words: length of bitmap, at least
-	 * size_bytes / 4096 / 64. 1 if any bit was set, 0 if not, negative errno. Cheap when
-	 * nothing was written. */
-	int (*collect_dirty)(struct device_memory *memory, uint64_t *bitmap, size_t words);
+	 * (bit 0 of word 0: the first page), and forgets them. 1 if any bit was set, 0 if not,
+	 * negative errno. Cheap when nothing was written.
+	 *
+	 * To notice a write costs the guest a fault in each page. `watched`, if not NULL, has the
+	 * pages that the caller reads anyway: they need not be told, and not be noticed. The first
+	 * call without a page in there tells it if it was written meanwhile.
+	 *
+	 * words: length of both bitmaps, at least size_bytes / 4096 / 64. */
+	int (*collect_dirty)(struct device_memory *memory, uint64_t *bitmap,
+		const uint64_t *watched, size_t words);
 	/* Adds 1 to `bell`, an eventfd, once: at the next write after this call, or whenever else
 	 * collect_dirty has something to tell. Then the memory is no longer armed. What was written
 	 * before may still have to be collected: arm first, then look. Armed already: the new bell

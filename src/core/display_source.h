@@ -53,7 +53,8 @@ struct display_source_ops {
 	void (*get_mode)(struct display_source *source, struct display_mode *mode);
 	/* As device_memory's collect_dirty, over video memory. Also reports everything as dirty
 	 * after the device itself changed the picture (reset). */
-	int (*collect_damage)(struct display_source *source, uint64_t *bitmap, size_t words);
+	int (*collect_damage)(struct display_source *source, uint64_t *bitmap,
+		const uint64_t *watched, size_t words);
 	/* 256 entries 0x00RRGGBB. Returns a number that changes whenever an entry does. */
 	uint32_t (*get_palette)(struct display_source *source, uint32_t palette[256]);
 	/* As device_memory's arm and disarm, over video memory, mode and palette. May be NULL:

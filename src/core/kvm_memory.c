@@ -43,8 +43,9 @@ struct kvm_memory {
 	uint8_t *bytes;              /* immutable; to be written with the lock held and disarmed */
 	int bell;                    /* lock; -1: not armed */
 	bool has_stores;             /* lock */
-	uint64_t *stores;            /* lock: what we wrote for the guest, which KVM does not log */
-	uint64_t bitmap[];           /* lock: room for one dirty log, then for stores */
+	bool keeps_log;    /* immutable: reading KVM's log does not protect the pages in it */
+	uint64_t *stores;  /* lock: what we wrote for the guest, which KVM does not log */
+	uint64_t bitmap[]; /* lock: room for one dirty log, then for stores */
 };
 
 static struct kvm_memory *from_base(struct device_memory *base)
@@ -164,24 +165,44 @@ static void memory_unmap(struct device_memory *base)
 	pthread_mutex_unlock(&memory->lock);
 }
 
-static int memory_collect_dirty(struct device_memory *base, uint64_t *bitmap, size_t words)
+/* Lock held: adds what KVM has logged, but for what is watched, and has those pages protected
+ * again. Without KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2 that happens to all of them as they are read. */
+static int collect_log(struct kvm_memory *memory, uint64_t *bitmap, const uint64_t *watched)
+{
+	uint64_t pages = memory->base.size_bytes / PAGE_BYTES, any = 0;
+	struct kvm_dirty_log log = { .slot = memory->slot, .dirty_bitmap = memory->bitmap };
+	struct kvm_clear_dirty_log clear = {
+		.slot = memory->slot, .num_pages = (uint32_t)pages, .dirty_bitmap = memory->bitmap
+	};
+	int ret = kvm_vm_ioctl(memory->kvm, KVM_GET_DIRTY_LOG, &log);
+
+	if (ret < 0)
+		return ret;
+	for (size_t i = 0; i < pages / 64; i++) {
+		if (watched)
+			memory->bitmap[i] &= ~watched[i];
+		bitmap[i] |= memory->bitmap[i];
+		any |= memory->bitmap[i];
+	}
+	/* In this order: what is written before it is in the picture that the caller reads next. */
+	if (any && memory->keeps_log)
+		ret = kvm_vm_ioctl(memory->kvm, KVM_CLEAR_DIRTY_LOG, &clear);
+	return ret < 0 ? ret : any != 0;
+}
+
+static int memory_collect_dirty(
+	struct device_memory *base, uint64_t *bitmap, const uint64_t *watched, size_t words)
 {
 	struct kvm_memory *memory = from_base(base);
 	size_t log_words = base->size_bytes / PAGE_BYTES / 64;
-	struct kvm_dirty_log log = { .slot = memory->slot, .dirty_bitmap = memory->bitmap };
 	uint64_t any = 0;
 	int ret = 0;
 
 	if (words < log_words)
 		return -EINVAL;
 	pthread_mutex_lock(&memory->lock);
-	if (memory->mapped_gpa) {
-		ret = kvm_vm_ioctl(memory->kvm, KVM_GET_DIRTY_LOG, &log);
-		for (size_t i = 0; ret >= 0 && i < log_words; i++) {
-			bitmap[i] |= memory->bitmap[i];
-			any |= memory->bitmap[i];
-		}
-	}
+	if (memory->mapped_gpa)
+		ret = collect_log(memory, bitmap, watched);
 	for (size_t i = 0; memory->has_stores && i < log_words; i++) {
 		bitmap[i] |= memory->stores[i];
 		any |= memory->stores[i];
@@ -194,7 +215,7 @@ static int memory_collect_dirty(struct device_memory *base, uint64_t *bitmap, si
 		any = 1;
 	}
 	pthread_mutex_unlock(&memory->lock);
-	return ret < 0 ? ret : any != 0;
+	return ret < 0 ? ret : ret || any;
 }
 
 static int memory_arm(struct device_memory *base, int bell)
@@ -318,6 +339,8 @@ static const struct device_memory_ops memory_ops = {
 int kvm_memory_create(struct kvm *kvm, const char *owner, uint64_t size_bytes,
 	struct device_memory **out, struct error *err)
 {
+	struct kvm_enable_cap keep_log = { .cap = KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2,
+		.args = { KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE } };
 	size_t bitmap_bytes = size_bytes / PAGE_BYTES / 8;
 	struct kvm_memory *memory;
 
@@ -346,6 +369,7 @@ int kvm_memory_create(struct kvm *kvm, const char *owner, uint64_t size_bytes,
 	memory->slot = take_slot(kvm);
 	memory->stores = memory->bitmap + bitmap_bytes / sizeof(*memory->bitmap);
 	memory->bell = -1;
+	memory->keeps_log = !kvm_vm_ioctl(kvm, KVM_ENABLE_CAP, &keep_log);
 	pthread_mutex_init(&memory->lock, NULL);
 	kvm->memories[kvm->memory_count++] = &memory->base;
 	*out = &memory->base;

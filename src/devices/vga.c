@@ -105,11 +105,12 @@ static void source_get_mode(struct display_source *source, struct display_mode *
 	pthread_mutex_unlock(&vga->publish_lock);
 }
 
-static int source_collect_damage(struct display_source *source, uint64_t *bitmap, size_t words)
+static int source_collect_damage(
+	struct display_source *source, uint64_t *bitmap, const uint64_t *watched, size_t words)
 {
 	struct device_memory *memory = from_source(source)->memory;
 
-	return memory->ops->collect_dirty(memory, bitmap, words);
+	return memory->ops->collect_dirty(memory, bitmap, watched, words);
 }
 
 static uint32_t source_get_palette(struct display_source *source, uint32_t palette[256])

@@ -6,12 +6,13 @@
  * screen has at 1024x768x32, and leaves by a port; then the memory is armed in one of these ways
  * and the guest writes again, first one page and then all of them:
  *
- *   none       nothing is armed: what a look, and the log's own write protection, cost anyway
- *   mprotect   the right to write is taken from our mapping; KVM_RUN fails with EFAULT, or leaves
- * by an MMIO exit where its emulator executes the guest; all is given back at once slot       the
- * slot is deleted and added again read-only; each write is an MMIO exit until it is deleted and
- * added again for writing userfault  userfaultfd write protection, lifted by a thread that waits
- * for the first fault
+ *   none: nothing is armed; what a look, and the log's own write protection, cost anyway.
+ *   watched: the same, but the log keeps the pages (KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2).
+ *   mprotect: the right to write is taken from our mapping. KVM_RUN fails with EFAULT, or leaves by
+ *   an MMIO exit where its emulator executes the guest; all is given back at once.
+ *   slot: the slot is deleted and added again read-only; each write is an MMIO exit until it is
+ *   deleted and added again for writing.
+ *   userfault: userfaultfd write protection, lifted by a thread that waits for the first fault.
  *
  * Medians of RUNS (default 200) in microseconds: arming; the first write, as long as it takes
  * longer than without; all pages of the picture after the first one. Needs no rights but
@@ -49,17 +50,19 @@ static const uint8_t code[] = { 0x85, 0xc9, 0x74, 0x0d, 0x88, 0x07, 0x48, 0x81, 
 
 enum way {
 	WAY_NONE,
+	WAY_WATCHED,
 	WAY_MPROTECT,
 	WAY_SLOT,
 	WAY_USERFAULT,
 	WAY_COUNT
 };
-static const char *const way_names[] = { "none", "mprotect", "slot", "userfault" };
+static const char *const way_names[] = { "none", "watched", "mprotect", "slot", "userfault" };
 
 static int vm, vcpu, userfault = -1;
 static struct kvm_run *run;
 static uint8_t *video;
 static enum way armed;
+static bool keep_log;
 static uint64_t bitmap[VIDEO_BYTES / PAGE / 64];
 
 static int checked(int result, const char *what)
@@ -92,7 +95,14 @@ static void collect(void)
 {
 	struct kvm_dirty_log log = { .slot = 1, .dirty_bitmap = bitmap };
 
+	struct kvm_clear_dirty_log clear = {
+		.slot = 1, .num_pages = VIDEO_BYTES / PAGE, .dirty_bitmap = bitmap
+	};
+
 	checked(ioctl(vm, KVM_GET_DIRTY_LOG, &log), "KVM_GET_DIRTY_LOG");
+	if (keep_log)
+		return;
+	checked(ioctl(vm, KVM_CLEAR_DIRTY_LOG, &clear), "KVM_CLEAR_DIRTY_LOG");
 }
 
 static void protect_by_userfault(bool on)
@@ -198,6 +208,7 @@ static void measure(enum way way, unsigned runs)
 
 	if (!arming || !first || !rest || !look)
 		errx(1, "out of memory");
+	keep_log = way == WAY_WATCHED;
 	for (unsigned i = 0; i < runs; i++) {
 		double start;
 
@@ -238,11 +249,14 @@ int main(int argc, char **argv)
 	int kvm = checked(open("/dev/kvm", O_RDWR | O_CLOEXEC), "/dev/kvm");
 	int run_bytes = checked(ioctl(kvm, KVM_GET_VCPU_MMAP_SIZE, 0), "KVM_GET_VCPU_MMAP_SIZE");
 	uint8_t *ram = map_memory(RING3_RAM_BYTES);
+	struct kvm_enable_cap cap = { .cap = KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2,
+		.args = { KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE } };
 
 	if (!runs)
 		errx(2, "usage: arm [RUNS]");
 	video = map_memory(VIDEO_BYTES);
 	vm = checked(ioctl(kvm, KVM_CREATE_VM, 0), "KVM_CREATE_VM");
+	checked(ioctl(vm, KVM_ENABLE_CAP, &cap), "KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2");
 	set_slot(0, 0, 0, RING3_RAM_BYTES, ram);
 	set_slot(1, KVM_MEM_LOG_DIRTY_PAGES, RING3_MEMORY_GPA, VIDEO_BYTES, video);
 	checked(ioctl(vm, KVM_CREATE_IRQCHIP, 0), "KVM_CREATE_IRQCHIP");

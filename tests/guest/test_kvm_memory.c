@@ -64,7 +64,7 @@ static int setup(void **state)
 	for (unsigned i = 0; i < array_size(f.cpus); i++)
 		create_cpu(&f, &f.cpus[i], i);
 	f.bell = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-	(void)f.memory->ops->collect_dirty(f.memory, f.bitmap, WORDS);
+	(void)f.memory->ops->collect_dirty(f.memory, f.bitmap, NULL, WORDS);
 	memset(f.bitmap, 0, sizeof(f.bitmap));
 	*state = &f;
 	return 0;
@@ -103,10 +103,15 @@ static bool is_dirty(struct fixture *f, uint64_t offset)
 	return f->bitmap[offset / PAGE_BYTES / 64] >> offset / PAGE_BYTES % 64 & 1;
 }
 
-static int collect(struct fixture *f)
+static int collect_watching(struct fixture *f, const uint64_t *watched)
 {
 	memset(f->bitmap, 0, sizeof(f->bitmap));
-	return f->memory->ops->collect_dirty(f->memory, f->bitmap, WORDS);
+	return f->memory->ops->collect_dirty(f->memory, f->bitmap, watched, WORDS);
+}
+
+static int collect(struct fixture *f)
+{
+	return collect_watching(f, NULL);
 }
 
 /* As a vCPU's thread does, until the guest is done. */
@@ -271,12 +276,33 @@ static void kvm_memory_other_faults_are_not_its_own(void **state)
 	assert_int_equal(mprotect(ram + MIB(2), PAGE_BYTES, PROT_READ | PROT_WRITE), 0);
 }
 
+static void kvm_memory_watched_pages_are_told_when_they_no_longer_are(void **state)
+{
+	static const uint64_t first_page[WORDS] = { 1 };
+	struct fixture *f = *state;
+
+	set_code(f, store_code, sizeof(store_code));
+	for (unsigned ring = 0; ring <= 3; ring += 3) {
+		begin(&f->cpus[0], ring == 3, 0, PAGE_BYTES + 1);
+		run_cpu(&f->cpus[0]);
+		assert_int_equal(f->cpus[0].error, 0);
+		assert_int_equal(collect_watching(f, first_page), 1);
+		assert_false(is_dirty(f, 0));
+		assert_true(is_dirty(f, PAGE_BYTES));
+		assert_int_equal(collect_watching(f, first_page), 0);
+		assert_int_equal(collect(f), 1);
+		assert_true(is_dirty(f, 0));
+		assert_int_equal(collect(f), 0);
+	}
+}
+
 /* Two processors write all over the memory while it is armed and looked at all the time. What is
- * put together from the pages that were told is what is there. */
+ * put together from the pages that were told, or watched, is what is there. */
 static void kvm_memory_no_write_is_lost_between_processors(void **state)
 {
 	struct fixture *f = *state;
 	uint8_t *copy = malloc(MEMORY_BYTES);
+	uint64_t watched[WORDS] = { 0 };
 
 	memcpy(copy, f->memory->hva, MEMORY_BYTES);
 	set_code(f, scatter_code, sizeof(scatter_code));
@@ -294,7 +320,13 @@ static void kvm_memory_no_write_is_lost_between_processors(void **state)
 				pthread_join(f->cpus[1].thread, NULL);
 			}
 			arm(f);
-			(void)collect(f);
+			for (size_t i = 0; i < WORDS; i++)
+				watched[i] =
+					look == 59 ? 0
+						   : (uint64_t)random() << 33 ^ (uint64_t)random();
+			(void)collect_watching(f, watched);
+			for (size_t i = 0; i < WORDS; i++)
+				f->bitmap[i] |= watched[i];
 			for (uint64_t at = 0; at < MEMORY_BYTES; at += PAGE_BYTES)
 				if (is_dirty(f, at))
 					memcpy(copy + at, f->memory->hva + at, PAGE_BYTES);
@@ -320,6 +352,7 @@ int main(void)
 		test(kvm_memory_clearing_and_moving_ring),
 		test(kvm_memory_stores_stay_inside),
 		test(kvm_memory_other_faults_are_not_its_own),
+		test(kvm_memory_watched_pages_are_told_when_they_no_longer_are),
 		test(kvm_memory_no_write_is_lost_between_processors),
 	};
 

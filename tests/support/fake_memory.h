@@ -22,6 +22,7 @@ struct fake_memory {
 	int bell;             /* under lock; -1: not armed */
 	int arm_error;        /* returned by arm instead, if not 0 */
 	unsigned arms, looks; /* under lock: how often it was armed, and collected */
+	unsigned watched;     /* under lock: pages, when it was collected last */
 };
 
 static inline unsigned fake_memory_looks(struct fake_memory *memory)
@@ -100,7 +101,8 @@ static inline void fake_memory_unmap(struct device_memory *base)
 	container_of(base, struct fake_memory, base)->gpa = 0;
 }
 
-static inline int fake_memory_collect(struct device_memory *base, uint64_t *bitmap, size_t words)
+static inline int fake_memory_collect(
+	struct device_memory *base, uint64_t *bitmap, const uint64_t *watched, size_t words)
 {
 	struct fake_memory *memory = container_of(base, struct fake_memory, base);
 	uint64_t any = 0;
@@ -111,10 +113,14 @@ static inline int fake_memory_collect(struct device_memory *base, uint64_t *bitm
 		return -EINVAL;
 	pthread_mutex_lock(&memory->lock);
 	memory->looks++;
+	memory->watched = 0;
 	for (size_t i = 0; i < memory->words; i++) {
-		any |= memory->dirty[i];
-		bitmap[i] |= memory->dirty[i];
-		memory->dirty[i] = 0;
+		uint64_t kept = watched ? watched[i] : 0;
+
+		memory->watched += (unsigned)__builtin_popcountll(kept);
+		any |= memory->dirty[i] & ~kept;
+		bitmap[i] |= memory->dirty[i] & ~kept;
+		memory->dirty[i] &= kept;
 	}
 	pthread_mutex_unlock(&memory->lock);
 	return any != 0;

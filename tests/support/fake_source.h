@@ -56,11 +56,12 @@ static inline void fake_source_get_mode(struct display_source *base, struct disp
 	pthread_mutex_unlock(&source->lock);
 }
 
-static inline int fake_source_collect(struct display_source *base, uint64_t *bitmap, size_t words)
+static inline int fake_source_collect(
+	struct display_source *base, uint64_t *bitmap, const uint64_t *watched, size_t words)
 {
 	struct fake_source *source = container_of(base, struct fake_source, base);
 
-	return fake_memory_collect(&source->memory->base, bitmap, words);
+	return fake_memory_collect(&source->memory->base, bitmap, watched, words);
 }
 
 static inline uint32_t fake_source_get_palette(struct display_source *base, uint32_t palette[256])

@@ -272,6 +272,52 @@ static void refresh_mode_outside_memory_is_not_drawn(void **state)
 	sync_and_look(f);
 }
 
+/* Pages are watched from the first write to some looks after the last; nothing is lost meanwhile,
+ * and a page that comes and goes with the mode is none the worse. */
+static void refresh_watches_what_changes_until_it_is_quiet(void **state)
+{
+	struct fixture *f = *state;
+
+	fake_source_set_mode(f->source, 1024, 768, PIXEL_XRGB8888, 0, 0);
+	for (int i = 0; i < 20; i++)
+		sync_and_look(f);
+	assert_int_equal(f->source->memory->watched, 0);
+	for (uint32_t i = 0; i < 20; i++) {
+		fake_source_fill(f->source, 10, 100, 1, 10, i + 1);
+		sync_and_look(f);
+		assert_int_equal(f->source->memory->watched, i ? 10 : 0);
+	}
+	for (int i = 0; i < 20; i++)
+		sync_and_look(f);
+	assert_int_equal(f->count, 0);
+	assert_int_equal(f->source->memory->watched, 0);
+	fake_source_put(f->source, 10, 100, 0x808080);
+	sync_and_look(f);
+	assert_int_equal(f->count, 1);
+}
+
+static void refresh_watching_loses_nothing_as_modes_change(void **state)
+{
+	struct fixture *f = *state;
+	unsigned seed = 8;
+
+	for (unsigned round = 0; round < 600; round++) {
+		unsigned writes = (unsigned)rand_r(&seed) % 3;
+
+		/* two pictures in memory, one of which is shown, and a third one that overlaps */
+		if (round % 16 == 0)
+			fake_source_set_mode(f->source, 64, 32, PIXEL_XRGB8888,
+				(uint64_t)rand_r(&seed) % 3 * 5 * PAGE_BYTES / 2, 0);
+		for (unsigned i = 0; i < writes; i++) {
+			uint32_t value = (uint32_t)rand_r(&seed);
+
+			fake_memory_write(f->source->memory,
+				(uint64_t)rand_r(&seed) % (8 * PAGE_BYTES), &value, sizeof(value));
+		}
+		sync_and_look(f);
+	}
+}
+
 static void refresh_without_a_dirty_log_compares_everything(void **state)
 {
 	struct fixture *f = *state;
@@ -575,6 +621,8 @@ int main(void)
 		test(refresh_panning_and_padding_are_followed),
 		test(refresh_last_byte_of_memory_is_reached_not_passed),
 		test(refresh_mode_outside_memory_is_not_drawn),
+		test(refresh_watches_what_changes_until_it_is_quiet),
+		test(refresh_watching_loses_nothing_as_modes_change),
 		test(refresh_without_a_dirty_log_compares_everything),
 		test(refresh_thread_shows_changes_by_itself),
 		test(refresh_at_rest_never_looks),
