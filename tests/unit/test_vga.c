@@ -299,13 +299,15 @@ static void vga_enable_clears_memory_unless_told_not_to(void **state)
 	memset(bitmap, 0, sizeof(bitmap));
 	set_mode(f, 640, 480, 32, 0x80);
 	assert_int_equal(f->memory->base.hva[0], 0x55);
-	assert_int_equal(f->source->ops->collect_damage(f->source, bitmap, NULL, array_size(bitmap)), 0);
+	assert_int_equal(
+		f->source->ops->collect_damage(f->source, bitmap, NULL, array_size(bitmap)), 0);
 	set_mode(f, 640, 480, 32, 0);
 	assert_int_equal(f->memory->base.hva[0], 0);
 	assert_int_equal(f->memory->base.hva[640 * 480 * 4 - 1], 0);
 	assert_int_equal(f->memory->base.hva[640 * 480 * 4], 0x55);
 	/* the host's own write is damage, too */
-	assert_int_equal(f->source->ops->collect_damage(f->source, bitmap, NULL, array_size(bitmap)), 1);
+	assert_int_equal(
+		f->source->ops->collect_damage(f->source, bitmap, NULL, array_size(bitmap)), 1);
 	assert_int_equal(bitmap[0], UINT64_MAX);
 }
 
@@ -563,7 +565,8 @@ static void vga_reset_restores_mode_and_clears_memory(void **state)
 	assert_int_equal(get_mode(f).format, PIXEL_XRGB8888);
 	assert_int_equal(inb(f, 0x3c6), 0xff);
 	assert_int_equal(f->memory->base.hva[MIB(15) + 4999], 0);
-	assert_int_equal(f->source->ops->collect_damage(f->source, bitmap, NULL, array_size(bitmap)), 1);
+	assert_int_equal(
+		f->source->ops->collect_damage(f->source, bitmap, NULL, array_size(bitmap)), 1);
 	assert_int_equal(bitmap[array_size(bitmap) - 1], UINT64_MAX);
 }
 
