@@ -214,6 +214,41 @@ static bool is_caps_lock(uint32_t keysym)
 	return keysym == XKB_KEY_Caps_Lock || keysym == XKB_KEY_Shift_Lock;
 }
 
+/* Where a US keyboard has a letter; 0: it is none. */
+static uint16_t place_of(uint32_t keysym)
+{
+	static const struct {
+		const char *letters;
+		uint16_t first;
+	} rows[] = { { "qwertyuiop", KEY_Q }, { "asdfghjkl", KEY_A }, { "zxcvbnm", KEY_Z } };
+
+	if (keysym >= 'A' && keysym <= 'Z')
+		keysym += 'a' - 'A';
+	for (size_t i = 0; keysym >= 'a' && keysym <= 'z' && i < array_size(rows); i++) {
+		const char *at = strchr(rows[i].letters, (int)keysym);
+
+		if (at)
+			return (uint16_t)(rows[i].first + (at - rows[i].letters));
+	}
+	return 0;
+}
+
+/* A shortcut's letter on a layout without Latin letters is the key at its place, as guests take it
+ * themselves. */
+static bool find_strokes(const struct keysym_keyboard *keyboard, uint32_t keysym, bool caps,
+	bool shortcut, struct keymap_strokes *strokes)
+{
+	uint16_t place = shortcut ? place_of(keysym) : 0;
+
+	if (keymap_find_strokes(keyboard->keymap, keysym, caps, strokes))
+		return true;
+	*strokes = (struct keymap_strokes){ .count = 1, .caps = caps };
+	strokes->keys[0] = (struct keymap_key){
+		.code = place, .level = KEYMAP_ANY, .letter = true, .printable = true
+	};
+	return place;
+}
+
 /* Strikes or presses what gives the symbol. hold: the client will say when it is let go. */
 static bool type(struct keysym_keyboard *keyboard, uint32_t keysym, unsigned leds, bool hold)
 {
@@ -224,13 +259,16 @@ static bool type(struct keysym_keyboard *keyboard, uint32_t keysym, unsigned led
 	struct keymap_key *key;
 	int index;
 
-	if (!keymap_find_strokes(keyboard->keymap, keysym, caps, &strokes))
+	if (!find_strokes(keyboard, keysym, caps, shortcut, &strokes))
 		return false;
 	key = &strokes.keys[strokes.count - 1];
-	if (strokes.count == 1 && hold && find_code(keyboard, key->code) >= 0)
+	index = hold && strokes.count == 1 ? find_code(keyboard, key->code) : -1;
+	if (index >= 0 && (keyboard->down[index].keysym == keysym || !key->printable || shortcut))
 		return true; /* the client's auto-repeat; the guest makes its own */
-	/* The same symbol by another key, as Caps Lock has changed: that one first. */
-	index = find_keysym(keyboard, keysym);
+	/* Two keys of the client are one here; or one symbol is on another key, now that Caps Lock
+	 * has changed: what is down goes first. */
+	if (index < 0)
+		index = find_keysym(keyboard, keysym);
 	if (index >= 0)
 		let_go(keyboard, (unsigned)index);
 	if (!shortcut && (strokes.caps != caps) != keyboard->caps_turned)
@@ -259,6 +297,11 @@ static bool type(struct keysym_keyboard *keyboard, uint32_t keysym, unsigned led
 	return true;
 }
 
+static bool is_printable(const struct keysym_keyboard *keyboard, uint32_t keysym)
+{
+	return keymap_character_of(keyboard->keymap, keysym) || compose_is_dead(keysym);
+}
+
 /* A letter after a dead key that the layout has not. True: the two made a symbol that it has. */
 static bool combine(struct keysym_keyboard *keyboard, uint32_t keysym, unsigned leds)
 {
@@ -283,7 +326,7 @@ static bool combine(struct keysym_keyboard *keyboard, uint32_t keysym, unsigned 
 
 static void press(struct keysym_keyboard *keyboard, uint32_t keysym, unsigned leds)
 {
-	bool printable = keymap_character_of(keyboard->keymap, keysym) || compose_is_dead(keysym);
+	bool printable = is_printable(keyboard, keysym);
 	struct keymap_key key;
 
 	if (keyboard->down_count == KEYSYM_KEYBOARD_MAX_DOWN)
@@ -307,7 +350,7 @@ static void release(struct keysym_keyboard *keyboard, uint32_t keysym)
 
 	if (found < 0 && known)
 		found = find_code(keyboard, key.code); /* "A" down, "a" up: Shift went first */
-	if (found < 0 && (known ? key.printable : keymap_character_of(keyboard->keymap, keysym))) {
+	if (found < 0 && (known ? key.printable : is_printable(keyboard, keysym))) {
 		if (keyboard->ended) {
 			keyboard->ended--;
 			return;

@@ -305,6 +305,216 @@ static void keysym_keyboard_release_all_leaves_nothing_down(void **state)
 		assert_false(guest_down[code]);
 }
 
+/* The guest's layout for one test. */
+static struct keymap *usual;
+
+static void use_layout(const char *name)
+{
+	struct error err;
+
+	usual = keymap;
+	assert_int_equal(keymap_create(name, &keymap, &err), 0);
+}
+
+static void use_usual_layout(void)
+{
+	keymap_destroy(keymap);
+	keymap = usual;
+}
+
+static void keysym_keyboard_keys_of_other_countries_are_theirs(void **state)
+{
+	static const struct {
+		const char *layout;
+		uint32_t keysym;
+		unsigned code;
+	} keys[] = {
+		{ "jp", XKB_KEY_Henkan_Mode, KEY_HENKAN },
+		{ "jp", XKB_KEY_Muhenkan, KEY_MUHENKAN },
+		{ "jp", XKB_KEY_Hiragana_Katakana, KEY_KATAKANAHIRAGANA },
+		{ "jp", XKB_KEY_Zenkaku_Hankaku, KEY_GRAVE },
+		{ "jp", XKB_KEY_Kanji, KEY_GRAVE },
+		{ "us", XKB_KEY_Zenkaku_Hankaku, KEY_ZENKAKUHANKAKU },
+		{ "jp", XKB_KEY_Eisu_toggle, KEY_CAPSLOCK },
+		{ "jp", XKB_KEY_Caps_Lock, KEY_CAPSLOCK },
+		{ "jp", '_', KEY_RO },
+		{ "jp", '|', KEY_YEN },
+		{ "br", '/', KEY_RO },
+		{ "br", '?', KEY_RO },
+		{ "br", XKB_KEY_ccedilla, KEY_SEMICOLON },
+		{ "br", XKB_KEY_KP_Decimal, KEY_KPCOMMA },
+		{ "br", XKB_KEY_KP_Separator, KEY_KPDOT },
+		{ "de", '<', KEY_102ND },
+		{ "de", XKB_KEY_udiaeresis, KEY_LEFTBRACE },
+		{ "de", XKB_KEY_KP_Separator, KEY_KPDOT },
+		{ "gb", '\\', KEY_102ND },
+		{ "fr", XKB_KEY_KP_Add, KEY_KPPLUS },
+		{ "us", '<', KEY_COMMA },
+		{ "us", XKB_KEY_XF86Back, KEY_BACK },
+		{ "us", XKB_KEY_XF86Forward, KEY_FORWARD },
+		{ "us", XKB_KEY_XF86HomePage, KEY_HOMEPAGE },
+		{ "us", XKB_KEY_XF86Search, KEY_SEARCH },
+		{ "us", XKB_KEY_XF86Mail, KEY_MAIL },
+		{ "us", XKB_KEY_XF86Calculator, KEY_CALC },
+		{ "us", XKB_KEY_XF86AudioStop, KEY_STOPCD },
+		{ "us", XKB_KEY_XF86AudioMedia, KEY_MEDIA },
+		{ "us", XKB_KEY_XF86Reload, KEY_REFRESH },
+		{ "us", XKB_KEY_XF86Favorites, KEY_BOOKMARKS },
+		{ "us", XKB_KEY_XF86MyComputer, KEY_COMPUTER },
+		{ "us", XKB_KEY_XF86Sleep, KEY_SLEEP },
+		{ "us", XKB_KEY_XF86WakeUp, KEY_WAKEUP },
+		{ "us", XKB_KEY_XF86PowerOff, KEY_POWER },
+		{ "us", XKB_KEY_Cancel, KEY_STOP },
+		{ "us", XKB_KEY_XF86Switch_VT_1, KEY_F1 },
+		{ "us", XKB_KEY_XF86Switch_VT_12, KEY_F12 },
+		{ "us", XKB_KEY_Meta_L, KEY_LEFTALT },
+		{ "us", XKB_KEY_Hiragana_Katakana, KEY_KATAKANAHIRAGANA },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < array_size(keys); i++) {
+		use_layout(keys[i].layout);
+		if (key_of(keys[i].keysym) != keys[i].code)
+			fail_msg("%s: keysym 0x%x is %u, not %u", keys[i].layout, keys[i].keysym,
+				key_of(keys[i].keysym), keys[i].code);
+		use_usual_layout();
+	}
+}
+
+static void keysym_keyboard_windows_altgr_is_altgr(void **state)
+{
+	struct keysym_keyboard keyboard;
+
+	(void)state;
+	use_layout("de");
+	start(&keyboard);
+	keysym_keyboard_event(&keyboard, XKB_KEY_Control_L, true, 0);
+	keysym_keyboard_event(&keyboard, XKB_KEY_Alt_R, true, 0);
+	expect("+29 +100 ");
+	tap(&keyboard, '@');
+	expect("-29 +16 -16 +29 ");
+	keysym_keyboard_event(&keyboard, XKB_KEY_Alt_R, false, 0);
+	keysym_keyboard_event(&keyboard, XKB_KEY_Control_L, false, 0);
+	expect("-100 -29 ");
+	/* With a letter it is Ctrl and Alt. */
+	use_usual_layout();
+	start(&keyboard);
+	keysym_keyboard_event(&keyboard, XKB_KEY_Control_L, true, 0);
+	keysym_keyboard_event(&keyboard, XKB_KEY_Alt_R, true, 0);
+	tap(&keyboard, 't');
+	keysym_keyboard_event(&keyboard, XKB_KEY_Alt_R, false, 0);
+	keysym_keyboard_event(&keyboard, XKB_KEY_Control_L, false, 0);
+	expect("+29 +100 +20 -20 -100 -29 ");
+}
+
+static void keysym_keyboard_shortcuts_are_as_the_client_has_them(void **state)
+{
+	struct keysym_keyboard keyboard;
+
+	(void)state;
+	/* Caps Lock is on in the guest only: Ctrl-c is not Ctrl-Shift-c. */
+	start(&keyboard);
+	keysym_keyboard_event(&keyboard, XKB_KEY_Control_L, true, INPUT_LED_CAPS);
+	keysym_keyboard_event(&keyboard, 'c', true, INPUT_LED_CAPS);
+	keysym_keyboard_event(&keyboard, 'c', false, INPUT_LED_CAPS);
+	keysym_keyboard_event(&keyboard, XKB_KEY_Control_L, false, INPUT_LED_CAPS);
+	expect("+29 +46 -46 -29 ");
+	/* And on the client's side only. */
+	start(&keyboard);
+	keysym_keyboard_event(&keyboard, XKB_KEY_Super_L, true, 0);
+	tap(&keyboard, 'C');
+	keysym_keyboard_event(&keyboard, XKB_KEY_Shift_L, true, 0);
+	tap(&keyboard, 'C');
+	keysym_keyboard_event(&keyboard, XKB_KEY_Shift_L, false, 0);
+	keysym_keyboard_event(&keyboard, XKB_KEY_Super_L, false, 0);
+	expect("+125 +46 -46 +42 +46 -46 -42 -125 ");
+	/* Without Latin letters the place counts. */
+	use_layout("ru");
+	start(&keyboard);
+	keysym_keyboard_event(&keyboard, XKB_KEY_Control_R, true, 0);
+	tap(&keyboard, 'c');
+	keysym_keyboard_event(&keyboard, XKB_KEY_Control_R, false, 0);
+	tap(&keyboard, 'c');
+	expect("+97 +46 -46 -97 ");
+	use_usual_layout();
+}
+
+static void keysym_keyboard_symbols_without_a_release_end_with_their_modifier(void **state)
+{
+	struct keysym_keyboard keyboard;
+
+	(void)state;
+	use_layout("de");
+	start(&keyboard);
+	keysym_keyboard_event(&keyboard, XKB_KEY_ISO_Level3_Shift, true, 0);
+	keysym_keyboard_event(&keyboard, '@', true, 0);
+	keysym_keyboard_event(&keyboard, XKB_KEY_ISO_Level3_Shift, false, 0);
+	expect("+100 +16 -16 -100 ");
+	/* The client did not mean to release anything else with it. */
+	keysym_keyboard_event(&keyboard, 'x', true, 0);
+	keysym_keyboard_event(&keyboard, 'q', false, 0);
+	expect("+45 ");
+	keysym_keyboard_event(&keyboard, 'x', false, 0);
+	expect("-45 ");
+	/* Held on beyond Shift: its repeats press it again. */
+	keysym_keyboard_event(&keyboard, XKB_KEY_Shift_L, true, 0);
+	keysym_keyboard_event(&keyboard, 'W', true, 0);
+	keysym_keyboard_event(&keyboard, XKB_KEY_Shift_L, false, 0);
+	keysym_keyboard_event(&keyboard, 'w', true, 0);
+	keysym_keyboard_event(&keyboard, 'w', true, 0);
+	keysym_keyboard_event(&keyboard, 'w', false, 0);
+	expect("+42 +17 -17 -42 +17 -17 ");
+	use_usual_layout();
+}
+
+static void keysym_keyboard_two_symbols_of_one_key_are_both_typed(void **state)
+{
+	struct keysym_keyboard keyboard;
+
+	(void)state;
+	/* On a French keyboard these are two keys, and fingers overlap. */
+	start(&keyboard);
+	keysym_keyboard_event(&keyboard, '1', true, 0);
+	keysym_keyboard_event(&keyboard, '!', true, 0);
+	keysym_keyboard_event(&keyboard, '1', false, 0);
+	keysym_keyboard_event(&keyboard, '!', false, 0);
+	expect("+2 -2 +42 +2 -2 -42 ");
+}
+
+static void keysym_keyboard_composed_symbols_repeat_with_the_client(void **state)
+{
+	struct keysym_keyboard keyboard;
+
+	(void)state;
+	use_layout("fr");
+	start(&keyboard);
+	keysym_keyboard_event(&keyboard, XKB_KEY_acircumflex, true, 0);
+	keysym_keyboard_event(&keyboard, XKB_KEY_acircumflex, true, 0);
+	keysym_keyboard_event(&keyboard, XKB_KEY_acircumflex, false, 0);
+	expect("+26 -26 +16 -16 +26 -26 +16 -16 ");
+	/* The letter is down already. */
+	keysym_keyboard_event(&keyboard, 'a', true, 0);
+	tap(&keyboard, XKB_KEY_acircumflex);
+	keysym_keyboard_event(&keyboard, 'a', false, 0);
+	expect("+16 +26 -26 -16 +16 -16 ");
+	use_usual_layout();
+}
+
+static void keysym_keyboard_space_with_shift_keeps_it(void **state)
+{
+	struct keysym_keyboard keyboard;
+
+	(void)state;
+	start(&keyboard);
+	keysym_keyboard_event(&keyboard, XKB_KEY_Shift_L, true, 0);
+	tap(&keyboard, ' ');
+	tap(&keyboard, XKB_KEY_Return);
+	tap(&keyboard, XKB_KEY_Tab);
+	keysym_keyboard_event(&keyboard, XKB_KEY_Shift_L, false, 0);
+	tap(&keyboard, XKB_KEY_ISO_Left_Tab);
+	expect("+42 +57 -57 +28 -28 +15 -15 -42 +42 +15 -15 -42 ");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -320,6 +530,13 @@ int main(void)
 		cmocka_unit_test(keysym_keyboard_repeat_and_unknown_are_ignored),
 		cmocka_unit_test(keysym_keyboard_fast_typing_overlaps_with_right_shift_state),
 		cmocka_unit_test(keysym_keyboard_release_all_leaves_nothing_down),
+		cmocka_unit_test(keysym_keyboard_keys_of_other_countries_are_theirs),
+		cmocka_unit_test(keysym_keyboard_windows_altgr_is_altgr),
+		cmocka_unit_test(keysym_keyboard_shortcuts_are_as_the_client_has_them),
+		cmocka_unit_test(keysym_keyboard_symbols_without_a_release_end_with_their_modifier),
+		cmocka_unit_test(keysym_keyboard_two_symbols_of_one_key_are_both_typed),
+		cmocka_unit_test(keysym_keyboard_composed_symbols_repeat_with_the_client),
+		cmocka_unit_test(keysym_keyboard_space_with_shift_keeps_it),
 	};
 
 	return cmocka_run_group_tests(tests, group_setup, group_teardown);
