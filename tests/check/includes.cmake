@@ -14,7 +14,7 @@ set(block_may core block)
 set(toolkits
   "^<SDL" "^display/(backend_)?sdl"
   "^<(rfb|libvncserver)" "^display/(backend_)?vnc"
-  "^<(gtk|gdk|glib)" "^display/(backend_)?gtk")
+  "^<(gtk|gdk|glib|gio|vte)" "^display/(backend_)?gtk")
 
 set(errors 0)
 macro(complain text)

@@ -1,7 +1,7 @@
 /* Displays with no guest behind them: a test picture on the surface, and input that goes to stdout.
  *
- *   display_demo [--sdl] [--vnc[=WHERE]] [--null] [--size=WxH] [--move=HZ] [--storm=HZ]
- *                [--absolute] [--seconds=N] [--name=NAME] [--fullscreen] [--keep-open]
+ *   display_demo [--sdl] [--gtk] [--vnc[=WHERE]] [--null] [--size=WxH] [--move=HZ]
+ *                [--storm=HZ] [--absolute] [--seconds=N] [--name=NAME] [--fullscreen] [--keep-open]
  *                [--scale=fit|integer|PERCENT] [--filter=auto|nearest|smooth] [--release=CHORD]
  *
  * --move: a white square moves that often a second; --storm: the size changes that often. One line
@@ -233,12 +233,13 @@ static void run(int signals, int64_t end, unsigned hz, void (*draw)(void))
 int main(int argc, char **argv)
 {
 	static const struct option options[] = { { "sdl", no_argument, NULL, 's' },
-		{ "vnc", optional_argument, NULL, 'v' }, { "null", no_argument, NULL, 'n' },
-		{ "size", required_argument, NULL, 'z' }, { "move", required_argument, NULL, 'm' },
-		{ "storm", required_argument, NULL, 'S' }, { "absolute", no_argument, NULL, 'a' },
-		{ "seconds", required_argument, NULL, 't' }, { "debug", no_argument, NULL, 'd' },
-		{ "name", required_argument, NULL, 'N' }, { "fullscreen", no_argument, NULL, 'F' },
-		{ "keep-open", no_argument, NULL, 'k' }, { "scale", required_argument, NULL, 'c' },
+		{ "gtk", no_argument, NULL, 'g' }, { "vnc", optional_argument, NULL, 'v' },
+		{ "null", no_argument, NULL, 'n' }, { "size", required_argument, NULL, 'z' },
+		{ "move", required_argument, NULL, 'm' }, { "storm", required_argument, NULL, 'S' },
+		{ "absolute", no_argument, NULL, 'a' }, { "seconds", required_argument, NULL, 't' },
+		{ "debug", no_argument, NULL, 'd' }, { "name", required_argument, NULL, 'N' },
+		{ "fullscreen", no_argument, NULL, 'F' }, { "keep-open", no_argument, NULL, 'k' },
+		{ "scale", required_argument, NULL, 'c' },
 		{ "filter", required_argument, NULL, 'f' },
 		{ "release", required_argument, NULL, 'r' }, { NULL, 0, NULL, 0 } };
 	const struct vm_control control = { .request_powerdown = request_powerdown,
@@ -252,7 +253,7 @@ int main(int argc, char **argv)
 		.settings = &settings,
 		.guest_name = "demo",
 		.closed = display_closed };
-	bool sdl = false, vnc = false, null = false, absolute = false;
+	bool sdl = false, gtk = false, vnc = false, null = false, absolute = false;
 	const char *vnc_argument = NULL;
 	unsigned hz = 0, seconds = 3600;
 	void (*draw)(void) = draw_move;
@@ -265,6 +266,9 @@ int main(int argc, char **argv)
 		switch (option) {
 		case 's':
 			sdl = true;
+			break;
+		case 'g':
+			gtk = true;
 			break;
 		case 'v':
 			vnc = true;
@@ -346,7 +350,8 @@ int main(int argc, char **argv)
 	draw_all();
 	if ((null && add_backend("null", NULL, &host)) ||
 		(vnc && add_backend("vnc", vnc_argument, &host)) ||
-		(sdl && add_backend("sdl", NULL, &host))) {
+		(sdl && add_backend("sdl", NULL, &host)) ||
+		(gtk && add_backend("gtk", NULL, &host))) {
 		status = 1;
 	} else {
 		say("ready");
