@@ -50,6 +50,11 @@ SDL_Renderer *renderer_create(SDL_Window *window, bool software, bool *keeps_fra
 		SDL_SetHint(SDL_HINT_FRAMEBUFFER_ACCELERATION, "0");
 		renderer = SDL_CreateRenderer(window, -1, SDL_RENDERER_SOFTWARE);
 	}
+	if (!renderer) {
+		/* On Wayland SDL can show nothing but through a GL, be it what it may. */
+		SDL_SetHint(SDL_HINT_FRAMEBUFFER_ACCELERATION, NULL);
+		renderer = SDL_CreateRenderer(window, -1, SDL_RENDERER_ACCELERATED);
+	}
 	*keeps_frame = false;
 	if (renderer && SDL_GetRendererInfo(renderer, &info) == 0) {
 		*keeps_frame = info.flags & SDL_RENDERER_SOFTWARE;

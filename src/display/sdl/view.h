@@ -48,6 +48,7 @@ struct sdl_view {
 	 * (0: none yet) and when, and the one there is. */
 	int asked_width, asked_height, width_now, height_now;
 	uint64_t asked_ms;
+	bool asked_twice;
 	struct window_memory memory; /* what was remembered at the start */
 	bool sized;                  /* the user has chosen the size, now or in an earlier run */
 	bool zoomed;                 /* and the scale, now */

@@ -98,6 +98,7 @@ static void set_size(struct sdl_view *view, int width, int height, const SDL_Rec
 	view->asked_width = view->width_now = width;
 	view->asked_height = view->height_now = height;
 	view->asked_ms = SDL_GetTicks64();
+	view->asked_twice = false;
 	SDL_SetWindowSize(view->window, width, height);
 	if (first) {
 		SDL_SetWindowPosition(view->window, SDL_WINDOWPOS_CENTERED, SDL_WINDOWPOS_CENTERED);
@@ -169,9 +170,17 @@ void view_resized(struct sdl_view *view)
 	if (!is_free(view) || !view->asked_width)
 		return;
 	SDL_GetWindowSize(view->window, &width, &height);
-	if ((width != view->width_now || height != view->height_now) &&
-		SDL_GetTicks64() - view->asked_ms > SETTLE_MS)
+	if (width == view->width_now && height == view->height_now)
+		return;
+	if (SDL_GetTicks64() - view->asked_ms > SETTLE_MS) {
 		view->sized = true;
+	} else if (!view->asked_twice) {
+		/* A Wayland compositor's first answer to a new window may have crossed our wish.
+		 */
+		view->asked_twice = true;
+		SDL_SetWindowSize(view->window, view->asked_width, view->asked_height);
+		SDL_GetWindowSize(view->window, &width, &height);
+	}
 	view->width_now = width;
 	view->height_now = height;
 }
