@@ -1,8 +1,8 @@
 /* Keys: which one it is by its place, whatever is printed on it, and those that are vmgui's own.
  *
- * SDL's scancodes are places already, but it knows only some of them. X11 tells every key's own
- * code (SDL_SYSWMEVENT, which SDL sends right before the event of its own, if it has one): where
- * those are evdev's, they are what the guest gets. */
+ * SDL's scancodes are places already, but it knows only some of them. Every key's own code is told
+ * by X11 (SDL_SYSWMEVENT, which SDL sends right before the event of its own, if it has one) and by
+ * Wayland (wayland_keys.h, right after SDL's): evdev's, and that is what the guest gets. */
 #include <linux/input-event-codes.h>
 #include <stdio.h>
 #include <string.h>
@@ -169,31 +169,16 @@ static unsigned modifiers_besides(const SDL_Keysym *key)
 	return modifiers;
 }
 
-/* A key that X11 told of and SDL did not. */
-static void handle_unpaired(struct sdl_window *sdl)
-{
-	const struct key key = { .code = sdl->raw_code, .down = sdl->raw_down };
-
-	sdl->raw_code = 0;
-	if (key.code && key.code < KEY_CNT && !sdl->paired[key.code])
-		handle_key(sdl, &key);
-}
-
-void keyboard_raw(struct sdl_window *sdl, const SDL_SysWMEvent *event)
+void keyboard_x11(struct sdl_window *sdl, const SDL_SysWMEvent *event)
 {
 	bool down = false;
 	unsigned code = sdl->hardware_keys ? x11_hardware_key(event, &down) : 0;
 
 	if (!code)
 		return;
-	handle_unpaired(sdl);
+	keyboard_settle(sdl);
 	sdl->raw_code = code;
 	sdl->raw_down = down;
-}
-
-void keyboard_settle(struct sdl_window *sdl)
-{
-	handle_unpaired(sdl);
 }
 
 /* What is released is what was pressed, whoever tells. */
@@ -213,7 +198,7 @@ static unsigned evdev_code(struct sdl_window *sdl, SDL_Scancode scancode, bool d
 	return code;
 }
 
-void keyboard_key(struct sdl_window *sdl, const SDL_KeyboardEvent *event)
+static void handle_sdl_key(struct sdl_window *sdl, const SDL_KeyboardEvent *event)
 {
 	const SDL_Keysym *keysym = &event->keysym;
 	struct key key = { .down = event->state == SDL_PRESSED };
@@ -226,6 +211,46 @@ void keyboard_key(struct sdl_window *sdl, const SDL_KeyboardEvent *event)
 	if (!key.code)
 		log_guest("sdl", "scan code %d is no key of ours", (int)keysym->scancode);
 	handle_key(sdl, &key);
+}
+
+void keyboard_key(struct sdl_window *sdl, const SDL_KeyboardEvent *event)
+{
+	if (!sdl->wayland_keys) {
+		handle_sdl_key(sdl, event);
+		return;
+	}
+	keyboard_settle(sdl);
+	if (event->repeat) /* SDL's own, the compositor tells none */
+		return;
+	sdl->key_waits = true;
+	sdl->waiting_key = *event;
+}
+
+void keyboard_wayland(struct sdl_window *sdl, const SDL_UserEvent *event)
+{
+	sdl->raw_code = (unsigned)event->code;
+	sdl->raw_down = event->data1 != NULL;
+	if (sdl->key_waits && (sdl->waiting_key.state == SDL_PRESSED) == sdl->raw_down) {
+		sdl->key_waits = false;
+		handle_sdl_key(sdl, &sdl->waiting_key);
+	} else {
+		keyboard_settle(sdl);
+	}
+}
+
+void keyboard_settle(struct sdl_window *sdl)
+{
+	const struct key key = { .code = sdl->raw_code, .down = sdl->raw_down };
+
+	if (sdl->key_waits) {
+		sdl->key_waits = false;
+		sdl->raw_code = 0;
+		handle_sdl_key(sdl, &sdl->waiting_key);
+	}
+	sdl->raw_code = 0;
+	/* SDL may have kept an event to itself; a key that it knows comes with one. */
+	if (key.code && key.code < KEY_CNT && !sdl->paired[key.code])
+		handle_key(sdl, &key);
 }
 
 void keyboard_sync_locks(struct sdl_window *sdl)

@@ -15,6 +15,7 @@
 
 #include "core/log.h"
 #include "core/module.h"
+#include "display/sdl/wayland_keys.h"
 #include "display/sdl/window.h"
 #include "display/sdl/x11.h"
 #include "display/sdl/x11_guard.h"
@@ -202,13 +203,20 @@ static void handle_window(struct sdl_window *sdl, const SDL_WindowEvent *event)
 
 static void handle(struct sdl_window *sdl, const SDL_Event *event)
 {
+	bool of_key = event->type == SDL_KEYDOWN || event->type == SDL_KEYUP ||
+		      event->type == SDL_SYSWMEVENT || event->type == sdl->key_event;
+
+	if (!of_key && event->type != sdl->wake_event)
+		keyboard_settle(sdl);
+	if (event->type == sdl->key_event)
+		keyboard_wayland(sdl, &event->user);
 	switch (event->type) {
 	case SDL_KEYDOWN:
 	case SDL_KEYUP:
 		keyboard_key(sdl, &event->key);
 		break;
 	case SDL_SYSWMEVENT:
-		keyboard_raw(sdl, &event->syswm);
+		keyboard_x11(sdl, &event->syswm);
 		break;
 	case SDL_MOUSEMOTION:
 		pointer_motion(sdl, &event->motion);
@@ -306,6 +314,7 @@ static void close_window(struct sdl_window *sdl)
 	x11_guard_enter(&way_out);
 	if (setjmp(way_out) == 0) {
 		grab_release(sdl);
+		wayland_keys_close(sdl->wayland_keys);
 		view_destroy(&sdl->view);
 		SDL_Quit();
 		SDL_TLSCleanup(); /* of this thread, which SDL has not made */
@@ -417,6 +426,7 @@ static int open_window(struct sdl_window *sdl, struct error *err)
 	sdl->hardware_keys = x11_keycodes_are_evdev(sdl->view.window);
 	if (sdl->hardware_keys)
 		SDL_EventState(SDL_SYSWMEVENT, SDL_ENABLE);
+	sdl->wayland_keys = wayland_keys_open(sdl->view.window, sdl->key_event);
 	return 0;
 }
 
@@ -442,7 +452,8 @@ static int sdl_init(struct display_backend *backend, const char *argument, struc
 	result = open_video(err);
 	if (result)
 		goto quit;
-	sdl->wake_event = SDL_RegisterEvents(1);
+	sdl->wake_event = SDL_RegisterEvents(2);
+	sdl->key_event = sdl->wake_event + 1;
 	result = open_window(sdl, err);
 	if (result)
 		goto quit;
@@ -467,6 +478,7 @@ static int sdl_init(struct display_backend *backend, const char *argument, struc
 destroy_reader:
 	surface_reader_destroy(sdl->reader);
 destroy_view:
+	wayland_keys_close(sdl->wayland_keys);
 	view_destroy(&sdl->view);
 quit:
 	SDL_Quit();

@@ -23,8 +23,9 @@ struct sdl_window {
 	const struct display_host *host;
 	const struct display_settings *settings;
 	struct surface_reader *reader;
-	Uint32 wake_event;
-	bool hardware_keys; /* X11 tells the keys' own codes */
+	Uint32 wake_event, key_event;      /* types of our own */
+	bool hardware_keys;                /* X11 tells the keys' own codes */
+	struct wayland_keys *wayland_keys; /* Wayland does; or NULL */
 
 	struct sdl_view view;
 	struct input_outbox outbox;
@@ -42,9 +43,12 @@ struct sdl_window {
 	int64_t motion_rest_x, motion_rest_y;
 
 	struct chord_follower release;
-	/* X11's code of the key whose SDL event is to come; 0: none. */
+	/* X11: the code of the key whose SDL event is to come; 0: none. */
 	unsigned raw_code;
 	bool raw_down;
+	/* Wayland: SDL's event of the key whose code is to come. */
+	bool key_waits;
+	SDL_KeyboardEvent waiting_key;
 	bool paired[KEY_CNT];                /* SDL knows this key, too */
 	uint16_t pressed[SDL_NUM_SCANCODES]; /* evdev code of what SDL said is down */
 
@@ -89,9 +93,9 @@ void pointer_refresh(struct sdl_window *sdl);
 /* --- keyboard.c --- */
 
 void keyboard_key(struct sdl_window *sdl, const SDL_KeyboardEvent *event);
-void keyboard_raw(struct sdl_window *sdl, const SDL_SysWMEvent *event);
-/* All that came at once has been seen: a key that SDL has said nothing about is one that it does
- * not know. */
+void keyboard_x11(struct sdl_window *sdl, const SDL_SysWMEvent *event);
+void keyboard_wayland(struct sdl_window *sdl, const SDL_UserEvent *event);
+/* Something else comes, or nothing: what the code or SDL's event is still missing of has none. */
 void keyboard_settle(struct sdl_window *sdl);
 /* "Ctrl-Alt-": what goes with F1 to get help. */
 const char *keyboard_help_modifiers(const struct sdl_window *sdl, char text[24]);
