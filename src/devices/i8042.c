@@ -190,7 +190,8 @@ static void refill(struct i8042 *controller)
 		(void)fetch_mouse(controller);
 	update_irqs(controller);
 
-	if (controller->keyboard_waits && ps2_keyboard_has_room(&controller->keyboard)) {
+	if (controller->keyboard_waits && ps2_keyboard_is_drained(&controller->keyboard) &&
+		controller->source != FROM_KEYBOARD && controller->held_source != FROM_KEYBOARD) {
 		controller->keyboard_waits = false;
 		tell_ready(&controller->keyboard_listener);
 	}

@@ -75,12 +75,59 @@ static void arm_repeat(struct ps2_keyboard *keyboard, uint64_t after_ns)
 	timer_arm(timer, timer_queue_now_ns(timer->queue) + after_ns);
 }
 
-static bool put_key(struct ps2_keyboard *keyboard, unsigned code, bool down)
+bool ps2_keyboard_is_drained(const struct ps2_keyboard *keyboard)
+{
+	return !keyboard->waiting && !keyboard->keys.count;
+}
+
+static void put_event(struct ps2_keyboard *keyboard, unsigned code, bool down)
+{
+	unsigned at = (keyboard->first_waiting + keyboard->waiting++) % PS2_KEYBOARD_EVENTS;
+	keyboard->events_waiting[at] = (struct ps2_key_event){
+		.code = (uint8_t)code,
+		.modifiers = keyboard->down[code] & (uint8_t)~DOWN,
+		.down = down,
+	};
+}
+
+/* The next event that the host has to hear of. */
+static bool next_event(struct ps2_keyboard *keyboard, struct ps2_key_event *event)
+{
+	/* Releases of what the host saw pressed come also where the host has thrown them away. */
+	for (unsigned code = 0; keyboard->stale && code < PS2_KEYBOARD_CODES; code++) {
+		if (keyboard->told[code] && !keyboard->down[code]) {
+			*event = (struct ps2_key_event){ .code = (uint8_t)code,
+				.modifiers = keyboard->told[code] & (uint8_t)~DOWN };
+			return true;
+		}
+	}
+	keyboard->stale = false;
+	while (keyboard->waiting) {
+		*event = keyboard->events_waiting[keyboard->first_waiting];
+		keyboard->first_waiting = (keyboard->first_waiting + 1) % PS2_KEYBOARD_EVENTS;
+		keyboard->waiting--;
+		if (event->down || keyboard->told[event->code])
+			return true;
+	}
+	return false;
+}
+
+static void fill_keys(struct ps2_keyboard *keyboard)
 {
 	uint8_t bytes[PS2_SCANCODE_MAX];
-	unsigned n = ps2_scancode(
-		code, down, keyboard->set, keyboard->down[code] & (unsigned)~DOWN, bytes);
-	return ps2_queue_put(&keyboard->keys, bytes, n);
+	struct ps2_key_event *event = &keyboard->sending;
+	while (keyboard->scanning && !keyboard->keys.count && next_event(keyboard, event)) {
+		unsigned n = ps2_scancode(
+			event->code, event->down, keyboard->set, event->modifiers, bytes);
+		(void)ps2_queue_put(&keyboard->keys, bytes, n);
+	}
+}
+
+static void clear_keys(struct ps2_keyboard *keyboard)
+{
+	ps2_queue_clear(&keyboard->keys);
+	keyboard->waiting = 0;
+	keyboard->stale = true;
 }
 
 static void repeat_expired(void *opaque)
@@ -89,8 +136,8 @@ static void repeat_expired(void *opaque)
 	if (!keyboard->repeating)
 		return;
 	/* A guest that does not keep up is not given a backlog. */
-	if (!keyboard->keys.count) {
-		(void)put_key(keyboard, keyboard->repeating, true);
+	if (ps2_keyboard_is_drained(keyboard)) {
+		put_event(keyboard, keyboard->repeating, true);
 		keyboard->events.output(keyboard->events.opaque);
 	}
 	arm_repeat(keyboard, repeat_period_ns(keyboard));
@@ -107,7 +154,7 @@ static void set_leds(struct ps2_keyboard *keyboard, uint8_t leds)
 static void set_scanning(struct ps2_keyboard *keyboard, bool scanning)
 {
 	bool changed = scanning != keyboard->scanning;
-	ps2_queue_clear(&keyboard->keys);
+	clear_keys(keyboard);
 	stop_repeat(keyboard);
 	keyboard->scanning = scanning;
 	if (changed)
@@ -150,8 +197,6 @@ static void do_argument(struct ps2_keyboard *keyboard, uint8_t command, uint8_t 
 			answer_byte(keyboard, keyboard->set);
 			return;
 		}
-		/* What waits is in the old set. */
-		ps2_queue_clear(&keyboard->keys);
 		keyboard->set = argument;
 		return;
 	}
@@ -213,19 +258,24 @@ void ps2_keyboard_write(struct ps2_keyboard *keyboard, uint8_t byte)
 		do_command(keyboard, byte);
 }
 
+static bool read_key(struct ps2_keyboard *keyboard, uint8_t *byte)
+{
+	const struct ps2_key_event *event = &keyboard->sending;
+	fill_keys(keyboard);
+	if (!ps2_queue_get(&keyboard->keys, byte))
+		return false;
+	if (!keyboard->keys.inside && !ps2_scancode_make_only(event->code))
+		keyboard->told[event->code] = event->down ? DOWN | event->modifiers : 0;
+	return true;
+}
+
 bool ps2_keyboard_read(struct ps2_keyboard *keyboard, uint8_t *byte)
 {
-	bool got = keyboard->keys.inside && ps2_queue_get(&keyboard->keys, byte);
-	got = got || ps2_queue_get(&keyboard->answers, byte) ||
-	      ps2_queue_get(&keyboard->keys, byte);
+	bool got = keyboard->keys.inside && read_key(keyboard, byte);
+	got = got || ps2_queue_get(&keyboard->answers, byte) || read_key(keyboard, byte);
 	if (got && *byte != ANSWER_RESEND)
 		keyboard->last_sent = *byte;
 	return got;
-}
-
-bool ps2_keyboard_has_room(const struct ps2_keyboard *keyboard)
-{
-	return ps2_queue_room(&keyboard->keys) >= PS2_SCANCODE_MAX;
 }
 
 static unsigned held_modifiers(const struct ps2_keyboard *keyboard)
@@ -245,14 +295,13 @@ int ps2_keyboard_key(struct ps2_keyboard *keyboard, unsigned code, bool down)
 			keyboard->down[code] = 0;
 		return -ENODEV;
 	}
-	/* The guest never saw it pressed: it was off, or has been reset since. */
 	if (!down && !keyboard->down[code])
 		return 0;
-	if (!ps2_keyboard_has_room(keyboard))
+	if (keyboard->waiting == PS2_KEYBOARD_EVENTS)
 		return -EAGAIN;
 	if (down)
 		keyboard->down[code] = (uint8_t)(DOWN | held_modifiers(keyboard));
-	(void)put_key(keyboard, code, down);
+	put_event(keyboard, code, down);
 	if (!down) {
 		keyboard->down[code] = 0;
 		if (keyboard->repeating == code)
@@ -287,6 +336,7 @@ void ps2_keyboard_fini(struct ps2_keyboard *keyboard)
 void ps2_keyboard_power_on(struct ps2_keyboard *keyboard)
 {
 	memset(keyboard->down, 0, sizeof(keyboard->down));
+	memset(keyboard->told, 0, sizeof(keyboard->told));
 	keyboard->last_sent = 0;
 	reset_state(keyboard);
 }

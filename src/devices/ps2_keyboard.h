@@ -8,6 +8,14 @@
 #include "devices/ps2_queue.h"
 
 #define PS2_KEYBOARD_CODES 256u
+/* What waits when nobody reads is bounded by what Linux's i8042 flushes before it gives a
+ * controller up: 128 bytes, and Pause has eight. */
+#define PS2_KEYBOARD_EVENTS 12u
+
+struct ps2_key_event {
+	uint8_t code, modifiers;
+	bool down;
+};
 
 struct ps2_keyboard_events {
 	void (*output)(void *opaque); /* a repeated key: there is a byte to read */
@@ -20,7 +28,12 @@ struct ps2_keyboard {
 	struct ps2_keyboard_events events;
 	struct timer repeat_timer;
 
-	struct ps2_queue answers, keys;
+	struct ps2_queue answers;
+	struct ps2_key_event events_waiting[PS2_KEYBOARD_EVENTS];
+	unsigned first_waiting, waiting;
+	/* The scan code under way, and what the host knows once it has all of it. */
+	struct ps2_queue keys;
+	struct ps2_key_event sending;
 	uint8_t last_sent; /* for the resend command */
 	uint8_t command;   /* waits for its argument; 0: none */
 	bool scanning;
@@ -28,8 +41,11 @@ struct ps2_keyboard {
 	uint8_t leds;
 	uint8_t typematic;
 
-	uint8_t down[PS2_KEYBOARD_CODES]; /* 0, or 80h and the modifiers of the press */
-	unsigned repeating;               /* evdev code; 0: none */
+	/* 0, or 80h and the modifiers of the press: as the user's fingers are, and as the host has
+	 * been told. Events lie between the two, or were thrown away (`stale`). */
+	uint8_t down[PS2_KEYBOARD_CODES], told[PS2_KEYBOARD_CODES];
+	bool stale;
+	unsigned repeating; /* evdev code; 0: none */
 };
 
 void ps2_keyboard_init(struct ps2_keyboard *keyboard, const struct ps2_keyboard_events *events,
@@ -43,9 +59,10 @@ void ps2_keyboard_power_on(struct ps2_keyboard *keyboard);
 void ps2_keyboard_write(struct ps2_keyboard *keyboard, uint8_t byte);
 /* The next byte to the host; false: none. */
 bool ps2_keyboard_read(struct ps2_keyboard *keyboard, uint8_t *byte);
-/* As input_sink_ops.key; -EAGAIN: no room for the whole scan code. */
+/* As input_sink_ops.key. */
 int ps2_keyboard_key(struct ps2_keyboard *keyboard, unsigned code, bool down);
-/* Room for any scan code. */
-bool ps2_keyboard_has_room(const struct ps2_keyboard *keyboard);
+/* The host has read all keys: who waits for room may come. Not before, so that a driver that reads
+ * the controller empty comes to an end though more is waiting outside. */
+bool ps2_keyboard_is_drained(const struct ps2_keyboard *keyboard);
 
 #endif

@@ -534,5 +534,8 @@ void ps2_mouse_power_on(struct ps2_mouse *mouse)
 {
 	mouse->last_length = 0;
 	mouse->last_complete = true;
+	mouse->new_dx = mouse->new_dy = mouse->new_wheel = mouse->new_hwheel = 0;
+	mouse->new_buttons = 0;
 	reset_state(mouse);
+	mouse->sent_buttons = 0;
 }

@@ -420,6 +420,7 @@ static void keyboard_reset_passes_its_test(void **state)
 	data(f, 0xff);
 	port_in(f->bus, 0x60); /* the B that was in the buffer */
 	expect_keys(f, "\xfa\xaa");
+	expect_keys(f, "\xb0"); /* is not held for ever, though its release was thrown away */
 	expect_nothing(f);
 	assert_int_equal(f->leds, 0);
 	assert_int_equal(f->keyboard->ops->active(f->keyboard), INPUT_KEYBOARD);
@@ -644,6 +645,192 @@ static void keyboard_release_after_reset_is_swallowed(void **state)
 	assert_int_equal(key(f, KEY_A, false), 0);
 	expect_nothing(f);
 	assert_true(timer_queue_idle(f->timers));
+}
+
+/* What the guest has seen pressed is released, whatever it does to the keyboard meanwhile; of what
+ * it has not seen it hears no release. */
+static void keyboard_commands_leave_no_key_stuck(void **state)
+{
+	struct fixture *f = *state;
+	static const uint8_t commands[] = { 0xf4, 0xf6, 0xff };
+	for (unsigned i = 0; i < array_size(commands); i++) {
+		key(f, KEY_LEFTSHIFT, true);
+		key(f, KEY_A, true);
+		expect_keys(f, "\x2a\x1e");
+		key(f, KEY_A, false);         /* into the output buffer */
+		key(f, KEY_LEFTSHIFT, false); /* waits in the keyboard */
+		key(f, KEY_B, true);          /* so does this */
+		data(f, commands[i]);
+		expect_keys(f, "\x9e\xfa");
+		if (commands[i] == 0xff)
+			expect_keys(f, "\xaa");
+		expect_keys(f, "\xaa"); /* 2A released */
+		expect_nothing(f);
+		key(f, KEY_B, false);
+		expect_nothing(f);
+	}
+	/* Still held afterwards: released when it is. */
+	key(f, KEY_A, true);
+	expect_keys(f, "\x1e");
+	data(f, 0xff);
+	expect_keys(f, "\xfa\xaa");
+	expect_nothing(f);
+	key(f, KEY_A, false);
+	expect_keys(f, "\x9e");
+	/* Released while the keyboard was off. */
+	key(f, KEY_RIGHTCTRL, true);
+	expect_keys(f, "\xe0\x1d");
+	data(f, 0xf5);
+	expect_keys(f, "\xfa");
+	assert_int_equal(key(f, KEY_RIGHTCTRL, false), -ENODEV);
+	expect_nothing(f);
+	data(f, 0xf4);
+	expect_keys(f, "\xfa\xe0\x9d");
+	expect_nothing(f);
+}
+
+/* A driver that reads until the buffer is empty (Linux's i8042_flush: at most 128 bytes) comes to
+ * an end, though who types fills the room at once. */
+static void keyboard_calls_for_more_only_when_all_is_read(void **state)
+{
+	struct fixture *f = *state;
+	unsigned bytes = 0;
+	while (key(f, KEY_PAUSE, true) == 0)
+		;
+	while (status(f) & 1) {
+		assert_int_equal(f->ready, 0);
+		port_in(f->bus, 0x60);
+		bytes++;
+	}
+	assert_in_range(bytes, 1, 128);
+	assert_int_equal(f->ready, 1);
+}
+
+struct dialogue {
+	const char *what; /* the command as the specification has it */
+	uint8_t said[3];
+	unsigned said_count;
+	uint8_t answered[6];
+	unsigned answered_count;
+};
+
+/* IBM PS/2 Hardware Interface Technical Reference, "Keyboard (101- and 102-key)", "Commands from
+ * the System": every byte that is understood is acknowledged by FA, others by FE (Resend). */
+static void keyboard_answers_each_command_as_the_book_has_it(void **state)
+{
+	struct fixture *f = *state;
+	static const struct dialogue dialogues[] = {
+		{ "EDh Set/Reset Status Indicators", { 0xed, 0x02 }, 2, { 0xfa, 0xfa }, 2 },
+		{ "EEh Echo", { 0xee }, 1, { 0xee }, 1 },
+		{ "EFh Invalid Command", { 0xef }, 1, { 0xfe }, 1 },
+		{ "F0h Select Alternate Scan Codes, 0: which", { 0xf0, 0 }, 2, { 0xfa, 0xfa, 2 },
+			3 },
+		{ "F0h Select Alternate Scan Codes, 2", { 0xf0, 2 }, 2, { 0xfa, 0xfa }, 2 },
+		{ "F1h Invalid Command", { 0xf1 }, 1, { 0xfe }, 1 },
+		{ "F2h Read ID", { 0xf2 }, 1, { 0xfa, 0xab, 0x83 }, 3 },
+		{ "F3h Set Typematic Rate/Delay", { 0xf3, 0x2b }, 2, { 0xfa, 0xfa }, 2 },
+		{ "F4h Enable", { 0xf4 }, 1, { 0xfa }, 1 },
+		{ "F5h Default Disable", { 0xf5 }, 1, { 0xfa }, 1 },
+		{ "F6h Set Default", { 0xf6 }, 1, { 0xfa }, 1 },
+		{ "F7h Set All Keys, Typematic", { 0xf7 }, 1, { 0xfa }, 1 },
+		{ "F8h Set All Keys, Make/Break", { 0xf8 }, 1, { 0xfa }, 1 },
+		{ "F9h Set All Keys, Make", { 0xf9 }, 1, { 0xfa }, 1 },
+		{ "FAh Set All Keys, Typematic/Make/Break", { 0xfa }, 1, { 0xfa }, 1 },
+		{ "FEh Resend", { 0xfe }, 1, { 0xfa }, 1 },
+		{ "FFh Reset, and the Basic Assurance Test's AA", { 0xff }, 1, { 0xfa, 0xaa }, 2 },
+	};
+	set_mode(f, 0x05); /* without translation */
+	for (unsigned i = 0; i < array_size(dialogues); i++) {
+		const struct dialogue *dialogue = &dialogues[i];
+		print_message("%s\n", dialogue->what);
+		for (unsigned n = 0; n < dialogue->said_count; n++)
+			data(f, dialogue->said[n]);
+		expect(f, false, (const char *)dialogue->answered, dialogue->answered_count);
+		expect_nothing(f);
+	}
+}
+
+/* The same book, "Auxiliary Device": "Commands". FC would follow a second wrong byte; drivers stop
+ * at the first FE. */
+static void mouse_answers_each_command_as_the_book_has_it(void **state)
+{
+	struct fixture *f = *state;
+	static const struct dialogue dialogues[] = {
+		{ "E6h Reset Scaling", { 0xe6 }, 1, { 0xfa }, 1 },
+		{ "E7h Set Scaling 2:1", { 0xe7 }, 1, { 0xfa }, 1 },
+		{ "E8h Set Resolution, 8 counts/mm", { 0xe8, 3 }, 2, { 0xfa, 0xfa }, 2 },
+		{ "E9h Status Request", { 0xe9 }, 1, { 0xfa, 0x10, 3, 100 }, 4 },
+		{ "EAh Set Stream Mode", { 0xea }, 1, { 0xfa }, 1 },
+		{ "EBh Read Data", { 0xeb }, 1, { 0xfa, 0x08, 0, 0 }, 4 },
+		{ "EEh Set Wrap Mode", { 0xee }, 1, { 0xfa }, 1 },
+		{ "any byte in Wrap Mode", { 0xf2 }, 1, { 0xf2 }, 1 },
+		{ "ECh Reset Wrap Mode", { 0xec }, 1, { 0xfa }, 1 },
+		{ "F0h Set Remote Mode", { 0xf0 }, 1, { 0xfa }, 1 },
+		{ "E9h Status Request in Remote Mode", { 0xe9 }, 1, { 0xfa, 0x50, 3, 100 }, 4 },
+		{ "F2h Read Device Type", { 0xf2 }, 1, { 0xfa, 0 }, 2 },
+		{ "F3h Set Sampling Rate, 200", { 0xf3, 200 }, 2, { 0xfa, 0xfa }, 2 },
+		{ "F3h Set Sampling Rate, 7: invalid", { 0xf3, 7 }, 2, { 0xfa, 0xfe }, 2 },
+		{ "F4h Enable", { 0xf4 }, 1, { 0xfa }, 1 },
+		{ "E9h Status Request, enabled", { 0xe9 }, 1, { 0xfa, 0x70, 3, 200 }, 4 },
+		{ "F5h Disable", { 0xf5 }, 1, { 0xfa }, 1 },
+		{ "F6h Set Default", { 0xf6 }, 1, { 0xfa }, 1 },
+		{ "E9h Status Request, defaults", { 0xe9 }, 1, { 0xfa, 0x00, 2, 100 }, 4 },
+		{ "FEh Resend: the last packet", { 0xfe }, 1, { 0xfa, 0x00, 2, 100 }, 4 },
+		{ "EDh Invalid Command", { 0xed }, 1, { 0xfe }, 1 },
+		{ "FFh Reset: the test's AA and the type", { 0xff }, 1, { 0xfa, 0xaa, 0 }, 3 },
+	};
+	for (unsigned i = 0; i < array_size(dialogues); i++) {
+		const struct dialogue *dialogue = &dialogues[i];
+		print_message("%s\n", dialogue->what);
+		for (unsigned n = 0; n < dialogue->said_count; n++)
+			to_mouse(f, dialogue->said[n]);
+		expect(f, true, (const char *)dialogue->answered, dialogue->answered_count);
+		expect_nothing(f);
+	}
+}
+
+/* The same book, "Keyboard and Auxiliary Device Controller", "Controller Commands". */
+static void i8042_answers_each_command_as_the_book_has_it(void **state)
+{
+	struct fixture *f = *state;
+	static const struct {
+		const char *what;
+		uint8_t command, answered;
+	} dialogues[] = {
+		{ "20h Read Controller RAM, the command byte", 0x20, 0x65 },
+		{ "A4h Test Password Installed: none", 0xa4, 0xf1 },
+		{ "A9h Auxiliary Device Interface Test", 0xa9, 0x00 },
+		{ "AAh Self Test", 0xaa, 0x55 },
+		{ "ABh Keyboard Interface Test", 0xab, 0x00 },
+		{ "C0h Read Input Port", 0xc0, 0xa0 },
+		{ "D0h Read Output Port: A20, no reset, clocks", 0xd0, 0xc3 },
+		{ "E0h Read Test Inputs: the mouse's clock is held", 0xe0, 0x01 },
+	};
+	for (unsigned i = 0; i < array_size(dialogues); i++) {
+		print_message("%s\n", dialogues[i].what);
+		assert_int_equal(ask(f, dialogues[i].command), dialogues[i].answered);
+		expect_nothing(f);
+	}
+	/* ADh and AEh, A7h and A8h: Disable and Enable Keyboard and Auxiliary Device Interface. */
+	command(f, 0xad);
+	assert_int_equal(ask(f, 0x20), 0x75);
+	command(f, 0xae);
+	command(f, 0xa8);
+	assert_int_equal(ask(f, 0x20), 0x45);
+	command(f, 0xa7);
+	assert_int_equal(ask(f, 0x20), 0x65);
+	/* 60h Write Controller RAM; D2h and D3h Write Keyboard and Auxiliary Device Output Buffer;
+	 * D4h Write to Auxiliary Device: D1h is tested with A20. */
+	set_mode(f, 0x47);
+	command(f, 0xd2);
+	data(f, 0x5a);
+	expect_keys(f, "\x5a");
+	command(f, 0xd3);
+	data(f, 0xa5);
+	expect_mouse(f, "\xa5");
+	to_mouse(f, 0xe6);
+	expect_mouse(f, "\xfa");
+	expect_nothing(f);
 }
 
 static void mouse_long_strokes_are_split(void **state)
@@ -1043,6 +1230,11 @@ int main(void)
 		TEST(keyboard_full_queue_takes_whole_codes_only),
 		TEST(keyboard_repeats_as_programmed),
 		TEST(keyboard_release_after_reset_is_swallowed),
+		TEST(keyboard_commands_leave_no_key_stuck),
+		TEST(keyboard_calls_for_more_only_when_all_is_read),
+		TEST(keyboard_answers_each_command_as_the_book_has_it),
+		TEST(mouse_answers_each_command_as_the_book_has_it),
+		TEST(i8042_answers_each_command_as_the_book_has_it),
 		TEST(mouse_long_strokes_are_split),
 		TEST(mouse_motion_waits_for_sync),
 		TEST(mouse_slow_guest_gets_one_stroke_and_every_click),
