@@ -15,99 +15,11 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 
+from demo import HEIGHT, WIDTH, Demo, check, expected_picture, press, say, wait
 from desktop import Desktop
-from image import Image
 
-WIDTH, HEIGHT = 800, 600
-BARS = [(255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255), (0, 0, 0), (255, 255, 0), (0, 255, 255), (255, 0, 255)]
 # X keycodes (evdev code + 8) of keys that xdotool has no place for in Xvfb's layout. (SDL does not know F21 to F24 on X11.)
 KEYCODES = {"F13": 191, "F20": 198, "102nd": 94, "KP7": 79, "KPEnter": 104, "Pause": 127, "Print": 107, "Menu": 135}
-
-
-def say(text):
-    print(text, flush=True)
-
-
-def check(condition, text):
-    if not condition:
-        raise AssertionError(text)
-    say(f"ok: {text}")
-
-
-def wait(condition, what, timeout=20):
-    """Until condition() is true; returns what it gave."""
-    deadline = time.monotonic() + timeout
-    while True:
-        found = condition()
-        if found:
-            return found
-        if time.monotonic() > deadline:
-            raise AssertionError(f"not within {timeout} s: {what}")
-        time.sleep(0.05)
-
-
-def expected_picture():
-    """display_demo's picture."""
-    image = Image(WIDTH, HEIGHT)
-    for y in range(HEIGHT):
-        for x in range(WIDTH):
-            if x in (0, WIDTH - 1) or y in (0, HEIGHT - 1):
-                colour = (255, 255, 255)
-            elif y < HEIGHT // 2:
-                colour = BARS[x * 8 // WIDTH]
-            else:
-                colour = (x * 255 // WIDTH, y * 255 // HEIGHT, 0x40)
-            image.data[(y * WIDTH + x) * 3 : (y * WIDTH + x) * 3 + 3] = bytes(colour)
-    return image
-
-
-class Demo:
-    """display_demo on a desktop, and what its guest got."""
-
-    def __init__(self, desktop, program, log, *options):
-        self._log = log
-        self._seen = 0
-        self.process = desktop.start([program, *options], log)
-        wait(lambda: "ready" in self._lines(), "display_demo is ready")
-        self.take()
-
-    def _lines(self):
-        with open(self._log, encoding="utf-8") as file:
-            return file.read().splitlines()
-
-    def take(self):
-        """The events since the last time, sync marks left out."""
-        lines = self._lines()
-        new, self._seen = lines[self._seen :], len(lines)
-        return [line for line in new if line != "sync" and not line.startswith("vmgui:")]
-
-    def expect(self, events, what, extra=()):
-        """Waits for exactly these events; those in extra may stand between them."""
-        got = []
-
-        def complete():
-            got.extend(event for event in self.take() if event not in extra)
-            return len(got) >= len(events)
-
-        try:
-            wait(complete, what)
-        except AssertionError:
-            pass
-        check(got == events, f"{what}: {' '.join(got)}" + ("" if got == events else f", expected {' '.join(events)}"))
-
-    def text(self):
-        with open(self._log, encoding="utf-8") as file:
-            return file.read()
-
-    def ticks(self):
-        """Processor time so far, in clock ticks."""
-        with open(f"/proc/{self.process.pid}/stat", encoding="utf-8") as file:
-            fields = file.read().rsplit(")", 1)[1].split()
-        return int(fields[11]) + int(fields[12])
-
-
-def press(code):
-    return [f"+{code}", f"-{code}"]
 
 
 def check_keys(name, desktop, demo, by_symbol):

@@ -129,8 +129,11 @@ class Hand:
             self.key(code, False)
 
     def move(self, x, y):
-        """The pointer to a place of the output, in its units."""
-        self._send(self._pointer, 1, struct.pack("=IIIII", self._now(), int(x), int(y), *self._size))
+        """The pointer to a place of the output, in its units: to the unit's middle."""
+        width, height = self._size
+        self._send(
+            self._pointer, 1, struct.pack("=IIIII", self._now(), int(x) * 2 + 1, int(y) * 2 + 1, width * 2, height * 2)
+        )
         self._frame()
 
     def nudge(self, dx, dy):

@@ -2,7 +2,8 @@
  *
  * SDL's scancodes are places already, but it knows only some of them. Every key's own code is told
  * by X11 (SDL_SYSWMEVENT, which SDL sends right before the event of its own, if it has one) and by
- * Wayland (wayland_keys.h, right after SDL's): evdev's, and that is what the guest gets. */
+ * Wayland (wayland_keys.h, right before or after SDL's): evdev's, and that is what the guest gets.
+ */
 #include <linux/input-event-codes.h>
 #include <stdio.h>
 #include <string.h>
@@ -169,18 +170,6 @@ static unsigned modifiers_besides(const SDL_Keysym *key)
 	return modifiers;
 }
 
-void keyboard_x11(struct sdl_window *sdl, const SDL_SysWMEvent *event)
-{
-	bool down = false;
-	unsigned code = sdl->hardware_keys ? x11_hardware_key(event, &down) : 0;
-
-	if (!code)
-		return;
-	keyboard_settle(sdl);
-	sdl->raw_code = code;
-	sdl->raw_down = down;
-}
-
 /* What is released is what was pressed, whoever tells. */
 static unsigned evdev_code(struct sdl_window *sdl, SDL_Scancode scancode, bool down)
 {
@@ -215,27 +204,57 @@ static void handle_sdl_key(struct sdl_window *sdl, const SDL_KeyboardEvent *even
 
 void keyboard_key(struct sdl_window *sdl, const SDL_KeyboardEvent *event)
 {
-	if (!sdl->wayland_keys) {
+	const bool down = event->state == SDL_PRESSED;
+	const bool fits = sdl->raw_code && sdl->raw_down == down;
+
+	if (sdl->wayland_keys && event->repeat)
+		return; /* SDL's own, the compositor sends none */
+	if (sdl->key_order == KEY_ORDER_UNKNOWN && fits &&
+		sdl_scancode_to_evdev((unsigned)event->keysym.scancode) == sdl->raw_code)
+		sdl->key_order = KEY_ORDER_CODE_FIRST;
+	if (!fits || sdl->key_order != KEY_ORDER_CODE_FIRST)
+		keyboard_settle(sdl);
+	if (sdl->key_order == KEY_ORDER_CODE_FIRST) {
 		handle_sdl_key(sdl, event);
 		return;
 	}
-	keyboard_settle(sdl);
-	if (event->repeat) /* SDL's own, the compositor tells none */
-		return;
 	sdl->key_waits = true;
 	sdl->waiting_key = *event;
 }
 
+static void handle_code(struct sdl_window *sdl, unsigned code, bool down)
+{
+	const bool fits = sdl->key_waits && (sdl->waiting_key.state == SDL_PRESSED) == down;
+
+	if (sdl->key_order == KEY_ORDER_UNKNOWN && fits &&
+		sdl_scancode_to_evdev((unsigned)sdl->waiting_key.keysym.scancode) == code)
+		sdl->key_order = KEY_ORDER_SDL_FIRST;
+	if (fits && sdl->key_order == KEY_ORDER_SDL_FIRST) {
+		sdl->key_waits = false;
+		sdl->raw_code = code;
+		sdl->raw_down = down;
+		handle_sdl_key(sdl, &sdl->waiting_key);
+		return;
+	}
+	keyboard_settle(sdl);
+	sdl->raw_code = code;
+	sdl->raw_down = down;
+	if (sdl->key_order == KEY_ORDER_SDL_FIRST)
+		keyboard_settle(sdl);
+}
+
+void keyboard_x11(struct sdl_window *sdl, const SDL_SysWMEvent *event)
+{
+	bool down = false;
+	unsigned code = sdl->hardware_keys ? x11_hardware_key(event, &down) : 0;
+
+	if (code)
+		handle_code(sdl, code, down);
+}
+
 void keyboard_wayland(struct sdl_window *sdl, const SDL_UserEvent *event)
 {
-	sdl->raw_code = (unsigned)event->code;
-	sdl->raw_down = event->data1 != NULL;
-	if (sdl->key_waits && (sdl->waiting_key.state == SDL_PRESSED) == sdl->raw_down) {
-		sdl->key_waits = false;
-		handle_sdl_key(sdl, &sdl->waiting_key);
-	} else {
-		keyboard_settle(sdl);
-	}
+	handle_code(sdl, (unsigned)event->code, event->data1 != NULL);
 }
 
 void keyboard_settle(struct sdl_window *sdl)

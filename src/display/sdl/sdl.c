@@ -427,6 +427,7 @@ static int open_window(struct sdl_window *sdl, struct error *err)
 	if (sdl->hardware_keys)
 		SDL_EventState(SDL_SYSWMEVENT, SDL_ENABLE);
 	sdl->wayland_keys = wayland_keys_open(sdl->view.window, sdl->key_event);
+	sdl->key_order = sdl->wayland_keys ? KEY_ORDER_UNKNOWN : KEY_ORDER_CODE_FIRST;
 	return 0;
 }
 

@@ -17,6 +17,13 @@ enum grab_reason {
 	GRAB_FULLSCREEN,
 };
 
+/* Which comes first; Wayland's compositors differ. */
+enum key_order {
+	KEY_ORDER_UNKNOWN,
+	KEY_ORDER_CODE_FIRST,
+	KEY_ORDER_SDL_FIRST,
+};
+
 struct sdl_window {
 	/* immutable after init */
 	struct display_backend *backend;
@@ -43,10 +50,10 @@ struct sdl_window {
 	int64_t motion_rest_x, motion_rest_y;
 
 	struct chord_follower release;
-	/* X11: the code of the key whose SDL event is to come; 0: none. */
-	unsigned raw_code;
+	/* One of a pair waits for the other: a key's own code, SDL's event of it. */
+	enum key_order key_order;
+	unsigned raw_code; /* 0: none waits */
 	bool raw_down;
-	/* Wayland: SDL's event of the key whose code is to come. */
 	bool key_waits;
 	SDL_KeyboardEvent waiting_key;
 	bool paired[KEY_CNT];                /* SDL knows this key, too */
