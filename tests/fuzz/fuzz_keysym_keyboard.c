@@ -1,9 +1,11 @@
 /* Any sequence of key events of a client: the guest never gets a press twice or a release of what
- * is up, and nothing stays down once the client is gone. Five bytes an event. */
+ * is up, and nothing stays down once the client is gone. A byte for the layout, then five bytes an
+ * event. */
 #include <linux/input-event-codes.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "input/keymap_internal.h"
 #include "input/keysym_keyboard.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -20,12 +22,19 @@ static void emit(void *opaque, unsigned code, bool down)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static struct keymap *keymap;
+	static const char *const names[] = { "us", "de", "fr", "jp", "br", "ru", "us(intl)" };
+	static struct keymap *keymaps[array_size(names)];
 	struct keysym_keyboard keyboard;
+	unsigned layout;
 
-	if (!keymap && keymap_create("us", &keymap, NULL))
+	if (!size)
+		return 0;
+	layout = data[0] % array_size(names);
+	if (!keymaps[layout] && vmgui_keymap_compile(names[layout], &keymaps[layout], NULL))
 		abort();
-	keysym_keyboard_init(&keyboard, keymap, emit, NULL);
+	keysym_keyboard_init(&keyboard, keymaps[layout], emit, NULL);
+	data++;
+	size--;
 	for (; size >= 5; data += 5, size -= 5) {
 		uint32_t keysym;
 
@@ -35,6 +44,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			keysym &= data[4] & 4 ? 0xff : 0xffff;
 		if ((data[4] & 6) == 6)
 			keysym |= 0xff00;
+		if ((data[4] & 14) == 8) /* dead keys, AltGr */
+			keysym = 0xfe00 | (keysym & 0xff);
 		keysym_keyboard_event(&keyboard, keysym, data[4] & 1, data[4] >> 4);
 	}
 	keysym_keyboard_release_all(&keyboard);

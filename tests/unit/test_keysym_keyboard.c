@@ -333,7 +333,7 @@ static void keysym_keyboard_keys_of_other_countries_are_theirs(void **state)
 		{ "jp", XKB_KEY_Muhenkan, KEY_MUHENKAN },
 		{ "jp", XKB_KEY_Hiragana_Katakana, KEY_KATAKANAHIRAGANA },
 		{ "jp", XKB_KEY_Zenkaku_Hankaku, KEY_GRAVE },
-		{ "jp", XKB_KEY_Kanji, KEY_GRAVE },
+		{ "jp", XKB_KEY_Kanji, KEY_ZENKAKUHANKAKU },
 		{ "us", XKB_KEY_Zenkaku_Hankaku, KEY_ZENKAKUHANKAKU },
 		{ "jp", XKB_KEY_Eisu_toggle, KEY_CAPSLOCK },
 		{ "jp", XKB_KEY_Caps_Lock, KEY_CAPSLOCK },

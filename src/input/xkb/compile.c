@@ -123,12 +123,11 @@ static const struct {
 };
 
 /* Modifiers are where they are on every keyboard, whatever level a layout has them on (Meta is Alt
- * with Shift held). Shift, AltGr and the right Alt are the keyboard's own business. */
+ * with Shift held). Those that it follows are not here. */
 static const struct {
 	uint32_t keysym;
 	uint16_t code;
 } modifiers[] = {
-	{ XKB_KEY_Control_L, KEY_LEFTCTRL },
 	{ XKB_KEY_Control_R, KEY_RIGHTCTRL },
 	{ XKB_KEY_Alt_L, KEY_LEFTALT },
 	{ XKB_KEY_Meta_L, KEY_LEFTALT },
@@ -196,6 +195,14 @@ static bool is_made_up(unsigned code)
 	return code == 84 || (code >= 195 && code <= 199);
 }
 
+/* Those that the keyboard of symbols presses by itself (keysym_keyboard.c): nothing else is theirs,
+ * whatever a layout has on their second level. */
+static bool is_followed_modifier(unsigned code)
+{
+	return code == KEY_LEFTSHIFT || code == KEY_RIGHTSHIFT || code == KEY_RIGHTALT ||
+	       code == KEY_LEFTCTRL;
+}
+
 /* Keys beyond the main block for which PS/2 has scan codes. */
 static bool is_common_extra(unsigned code)
 {
@@ -224,16 +231,16 @@ static bool is_common_extra(unsigned code)
 	}
 }
 
-#define RANK_ELSEWHERE 12 /* after a layout's key that keyboards have, before one that few have */
+#define RANK_ELSEWHERE 30 /* after a layout's key that keyboards have, before one that few have */
 
 static unsigned rarity(unsigned code)
 {
 	if (is_keypad_code(code))
-		return 32; /* what it gives is up to Num Lock */
+		return 64; /* what it gives is up to Num Lock */
 	if (code >= 128)
-		return is_common_extra(code) ? 8 : 16;
-	/* Not on US keyboards; what stands there stands elsewhere, too. */
-	return code == KEY_102ND || code == KEY_RO || code == KEY_YEN ? 4 : 0;
+		return is_common_extra(code) ? 16 : 32;
+	/* Not on US keyboards: rather Shift and another key, but not AltGr. */
+	return code == KEY_102ND || code == KEY_RO || code == KEY_YEN ? 3 : 0;
 }
 
 static void add(struct candidates *into, uint32_t keysym, unsigned rank, struct keymap_key key)
@@ -317,10 +324,12 @@ static bool means_the_same(struct layout *layout, unsigned code, uint32_t keysym
 
 static void add_key(struct layout *layout, unsigned code, bool caps, struct candidates *into)
 {
+	static const unsigned level_cost[LEVELS] = { 0, 2, 8, 10 };
+
 	for (unsigned level = 0; level < (layout->altgr ? LEVELS : 2); level++) {
 		uint32_t keysym = symbol_of(layout, code, level, caps);
 		struct keymap_key key = { .code = (uint16_t)code, .level = (uint8_t)level };
-		unsigned rank = rarity(code) + level;
+		unsigned rank = rarity(code) + level_cost[level];
 
 		if (keysym == XKB_KEY_NoSymbol || is_keypad(keysym))
 			continue;
@@ -357,7 +366,7 @@ static int make_table(struct layout *layout, bool caps, struct keymap *keymap)
 	size_t kept = 0;
 
 	for (unsigned code = 1; code <= LAST_CODE; code++) {
-		if (is_made_up(code))
+		if (is_made_up(code) || is_followed_modifier(code))
 			continue;
 		add_keypad_key(layout, code, &all);
 		add_key(layout, code, caps, &all);
