@@ -23,7 +23,7 @@ static const struct accent {
 	{ XKB_KEY_dead_breve, 0x306, 0x02d8, " ˘AĂEĔGĞIĬOŎUŬaăeĕgğiĭoŏuŭ" },
 	{ XKB_KEY_dead_abovedot, 0x307, 0x02d9,
 		" ˙AȦBḂCĊDḊEĖFḞGĠHḢIİMṀNṄOȮPṖRṘSṠTṪWẆXẊYẎZŻaȧbḃcċdḋeėfḟgġ"
-		"hḣmṁnṅoȯpṗrṙsṡtṫwẇxẋyẏzż" },
+		"hḣmṁnṅoȯpṗrṙsṡtṫwẇxẋyẏzżLĿlŀ" },
 	{ XKB_KEY_dead_diaeresis, 0x308, 0x00a8,
 		" \"AÄEËHḦIÏOÖUÜWẄXẌYŸaäeëhḧiïoötẗuüwẅxẍyÿΙΪΥΫιϊυϋ" },
 	{ XKB_KEY_dead_abovering, 0x30a, 0x00b0, " °AÅUŮaåuůwẘyẙ" },
