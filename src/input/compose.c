@@ -17,7 +17,8 @@ static const struct accent {
 		" 'AÁCĆEÉGǴIÍKḰLĹMḾNŃOÓPṔRŔSŚUÚWẂYÝZŹaácćeégǵiíkḱlĺmḿnńoó"
 		"pṕrŕsśuúwẃyýzźÆǼØǾæǽøǿΑΆΕΈΗΉΙΊΟΌΥΎΩΏαάεέηήιίοόυύωώ" },
 	{ XKB_KEY_dead_circumflex, 0x302, 0x005e,
-		" ^AÂCĈEÊGĜHĤIÎJĴOÔSŜUÛWŴYŶZẐaâcĉeêgĝhĥiîjĵoôsŝuûwŵyŷzẑ" },
+		" ^AÂCĈEÊGĜHĤIÎJĴOÔSŜUÛWŴYŶZẐaâcĉeêgĝhĥiîjĵoôsŝuûwŵyŷzẑ"
+		"0⁰1¹2²3³4⁴5⁵6⁶7⁷8⁸9⁹" },
 	{ XKB_KEY_dead_tilde, 0x303, 0x007e, " ~AÃEẼIĨNÑOÕUŨVṼYỸaãeẽiĩnñoõuũvṽyỹαᾶηῆιῖυῦωῶ" },
 	{ XKB_KEY_dead_macron, 0x304, 0x00af, " ¯AĀEĒGḠIĪOŌUŪYȲaāeēgḡiīoōuūyȳÆǢæǣ" },
 	{ XKB_KEY_dead_breve, 0x306, 0x02d8, " ˘AĂEĔGĞIĬOŎUŬaăeĕgğiĭoŏuŭ" },
