@@ -735,6 +735,8 @@ static void sdl_lost_renderer_is_made_again(void **state)
 	for (int losses = 1; losses <= 3; losses++) {
 		(void)read_frame(NULL, 0);
 		atomic_store(&renderers_to_lose, losses);
+		/* Else the software renderer would not be needed. */
+		push((SDL_Event){ .type = SDL_RENDER_TARGETS_RESET });
 		draw(fixture, 640, 480);
 		expect_picture(640, 480, 640, 480, 1, 0, 0, 0, 0);
 		assert_int_equal(atomic_load(&renderers_to_lose), 0);
@@ -742,6 +744,7 @@ static void sdl_lost_renderer_is_made_again(void **state)
 	assert_true(atomic_load(&software_asked));
 	/* Lost in every way, it goes on and comes back. */
 	atomic_store(&renderers_to_lose, 20);
+	push((SDL_Event){ .type = SDL_RENDER_TARGETS_RESET });
 	draw(fixture, 640, 480);
 	expect(fixture, "");
 	assert_false(backend_ended(fixture->backend));

@@ -89,13 +89,33 @@ static void add_damage(struct sdl_view *view, const struct rect *rect)
 		view->damage[view->damage_count++] = *rect;
 	else
 		view->stale = true;
+	if (view->texture_damage_count < array_size(view->texture_damage))
+		view->texture_damage[view->texture_damage_count++] = *rect;
+	else
+		view->texture_stale = true;
+}
+
+/* Only when it is drawn from: most pictures go past it. */
+static bool refresh_texture(struct sdl_view *view)
+{
+	const struct rect whole = { 0, 0, view->width, view->height };
+	bool good = true;
+
+	if (!view->texture)
+		return true;
+	if (view->texture_stale)
+		good = upload(view, &whole);
+	for (size_t i = 0; good && !view->texture_stale && i < view->texture_damage_count; i++)
+		good = upload(view, &view->texture_damage[i]);
+	view->texture_stale = false;
+	view->texture_damage_count = 0;
+	return good;
 }
 
 static bool create_texture(struct sdl_view *view)
 {
-	const struct rect whole = { 0, 0, view->width, view->height };
-
 	view->stale = true;
+	view->texture_stale = true;
 	if (view->texture)
 		SDL_DestroyTexture(view->texture);
 	view->texture = NULL;
@@ -106,7 +126,7 @@ static bool create_texture(struct sdl_view *view)
 	if (!view->texture)
 		return false;
 	SDL_SetTextureBlendMode(view->texture, SDL_BLENDMODE_NONE); /* the top byte is nothing */
-	return upload(view, &whole);
+	return true;
 }
 
 bool view_update(struct sdl_view *view, struct surface_reader *reader)
@@ -152,11 +172,8 @@ bool view_update(struct sdl_view *view, struct surface_reader *reader)
 			drop_renderer(view);
 		view_follow_picture(view);
 	}
-	for (size_t i = 0; !resized && i < count; i++) {
+	for (size_t i = 0; !resized && i < count; i++)
 		add_damage(view, &rects[i]);
-		if (view->texture && !upload(view, &rects[i]))
-			drop_renderer(view);
-	}
 	return resized;
 }
 
@@ -253,6 +270,7 @@ static bool draw_damage(struct sdl_view *view, const struct view_frame *frame)
 	return true;
 }
 
+/* Draws and shows it. */
 static bool draw(struct sdl_view *view)
 {
 	struct view_frame frame;
@@ -266,10 +284,15 @@ static bool draw(struct sdl_view *view)
 		factor = frame.place.width / (int)view->width;
 	once = factor == 1 && view->keeps_frame && !view->stale && !view->panel.text[0] &&
 	       !view->dimmed;
-	if (once)
-		return draw_damage(view, &frame);
+	if (once && view_show_directly(view, &frame))
+		return true;
 	density = frame.window_width > 0 ? frame.output_width / frame.window_width : 1;
-	return draw_all(view, &frame, factor, 2 * (density > 0 ? density : 1));
+	if (!refresh_texture(view) ||
+		!(once ? draw_damage(view, &frame)
+		       : draw_all(view, &frame, factor, 2 * (density > 0 ? density : 1))))
+		return false;
+	SDL_RenderPresent(view->renderer);
+	return true;
 }
 
 void view_present(struct sdl_view *view)
@@ -287,7 +310,6 @@ void view_present(struct sdl_view *view)
 			view->stale = true;
 		}
 		if (view->renderer && draw(view)) {
-			SDL_RenderPresent(view->renderer);
 			view->stale = false;
 			view->damage_count = 0;
 			/* A software renderer stays one. */
@@ -303,13 +325,10 @@ void view_present(struct sdl_view *view)
 
 void view_restore(struct sdl_view *view, bool whole)
 {
-	const struct rect all = { 0, 0, view->width, view->height };
-
 	panel_drop(&view->panel);
 	view->stale = true;
-	if (!view->renderer)
-		return;
-	if (whole || !view->texture ? !create_texture(view) : !upload(view, &all))
+	view->texture_stale = true;
+	if (view->renderer && (whole || !view->texture) && !create_texture(view))
 		drop_renderer(view);
 }
 

@@ -34,7 +34,13 @@ struct sdl_view {
 	bool stale;
 	struct rect damage[SURFACE_MAX_RECTS];
 	size_t damage_count;
-	bool keeps_frame;  /* the renderer: what was drawn before is still there after a present */
+	/* What the texture has yet to get from staging. */
+	bool texture_stale;
+	struct rect texture_damage[SURFACE_MAX_RECTS];
+	size_t texture_damage_count;
+	/* The renderer is software: what was drawn before is still there after a present, and may
+	 * be drawn to without it (view_direct.c). */
+	bool keeps_frame;
 	unsigned failures; /* of renderers, one after the other */
 
 	enum display_scale scale;
