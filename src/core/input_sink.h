@@ -1,5 +1,5 @@
 /* Where input goes: the contract between the input router and a device that takes keys or pointer
- * events (the i8042; later vmmouse and virtio-input).
+ * events (the i8042, the VMware pointer; later virtio-input).
  *
  * Keys and buttons are Linux evdev codes (linux/input-event-codes.h); only the sink knows scan
  * codes. A sequence of bytes for the guest goes into its queue whole or not at all. Motion
@@ -26,7 +26,8 @@ enum input_led {
 /* What a sink says back, with its device's lock held: only wake somebody up. */
 struct input_sink_listener {
 	void (*leds_changed)(void *opaque, unsigned leds); /* mask of enum input_led */
-	/* Room again after -EAGAIN, or the guest switched the keyboard or pointer on or off. */
+	/* Room again after -EAGAIN, everything read after drained said no, or the guest switched
+	 * the keyboard or pointer on or off. */
 	void (*ready)(void *opaque);
 	void *opaque;
 };
@@ -39,9 +40,10 @@ struct input_sink_ops {
 	 * not know the key; -ENODEV: the guest has switched the keyboard off (the key is not kept).
 	 */
 	int (*key)(struct input_sink *sink, unsigned code, bool down);
-	/* Motion in pixels, right and down positive; buttons BTN_LEFT..BTN_EXTRA; wheel in 1/120 of
-	 * a detent, up and right positive. They change the pointer's pending state only; sync sends
-	 * what is pending (-EAGAIN: it stays pending, `ready` follows). */
+	/* Motion in pixels, right and down positive, one kind of motion between two syncs; buttons
+	 * BTN_LEFT..BTN_EXTRA; wheel in 1/120 of a detent, up and right positive. They change the
+	 * pointer's pending state only; sync sends what is pending (-EAGAIN: it stays pending,
+	 * `ready` follows). */
 	void (*relative)(struct input_sink *sink, int dx, int dy);
 	/* 0 <= x < width of the picture. Only with INPUT_POINTER_ABSOLUTE. */
 	void (*absolute)(
@@ -49,6 +51,9 @@ struct input_sink_ops {
 	void (*button)(struct input_sink *sink, unsigned code, bool down);
 	void (*wheel)(struct input_sink *sink, int vertical, int horizontal);
 	int (*sync)(struct input_sink *sink);
+	/* Whether the guest has read everything that was sent; if not, `ready` follows when it has.
+	 * NULL: always. */
+	bool (*drained)(struct input_sink *sink);
 	/* enum input_capability mask that the guest has switched on right now. */
 	unsigned (*active)(struct input_sink *sink);
 	/* At most one listener; NULL takes it off. Calls leds_changed at once with the current

@@ -115,7 +115,8 @@ struct i8042 {
 	uint8_t held;
 
 	bool keyboard_level, mouse_level;
-	bool keyboard_waits, mouse_waits; /* a sink said -EAGAIN */
+	bool keyboard_waits, mouse_waits; /* a sink said -EAGAIN, or is asked when all is read */
+	bool mouse_drain_waits;           /* as the latter */
 	struct input_sink_listener keyboard_listener, mouse_listener;
 };
 
@@ -175,6 +176,18 @@ static void tell_ready(const struct input_sink_listener *listener)
 		listener->ready(listener->opaque);
 }
 
+static bool keyboard_is_drained(const struct i8042 *controller)
+{
+	return ps2_keyboard_is_drained(&controller->keyboard) &&
+	       controller->source != FROM_KEYBOARD && controller->held_source != FROM_KEYBOARD;
+}
+
+static bool mouse_is_drained(const struct i8042 *controller)
+{
+	return ps2_mouse_is_drained(&controller->mouse) && controller->source != FROM_MOUSE &&
+	       controller->held_source != FROM_MOUSE;
+}
+
 /* Fills an empty output buffer, sets the interrupt lines to match, and wakes who waits for room. */
 static void refill(struct i8042 *controller)
 {
@@ -190,13 +203,13 @@ static void refill(struct i8042 *controller)
 		(void)fetch_mouse(controller);
 	update_irqs(controller);
 
-	if (controller->keyboard_waits && ps2_keyboard_is_drained(&controller->keyboard) &&
-		controller->source != FROM_KEYBOARD && controller->held_source != FROM_KEYBOARD) {
+	if (controller->keyboard_waits && keyboard_is_drained(controller)) {
 		controller->keyboard_waits = false;
 		tell_ready(&controller->keyboard_listener);
 	}
-	if (controller->mouse_waits && ps2_mouse_has_room(&controller->mouse)) {
-		controller->mouse_waits = false;
+	if ((controller->mouse_waits && ps2_mouse_has_room(&controller->mouse)) ||
+		(controller->mouse_drain_waits && mouse_is_drained(controller))) {
+		controller->mouse_waits = controller->mouse_drain_waits = false;
 		tell_ready(&controller->mouse_listener);
 	}
 }
@@ -404,6 +417,16 @@ static int sink_key(struct input_sink *sink, unsigned code, bool down)
 	return rc;
 }
 
+static bool sink_keyboard_drained(struct input_sink *sink)
+{
+	struct i8042 *controller = of_keyboard(sink);
+	pthread_mutex_lock(&controller->base.lock);
+	bool drained = keyboard_is_drained(controller);
+	controller->keyboard_waits |= !drained;
+	pthread_mutex_unlock(&controller->base.lock);
+	return drained;
+}
+
 static unsigned keyboard_active(struct input_sink *sink)
 {
 	struct i8042 *controller = of_keyboard(sink);
@@ -459,6 +482,7 @@ static const struct input_sink_ops keyboard_sink_ops = {
 	.button = ignore_button,
 	.wheel = ignore_wheel,
 	.sync = keyboard_sync,
+	.drained = sink_keyboard_drained,
 	.active = keyboard_active,
 	.set_listener = set_keyboard_listener,
 };
@@ -512,6 +536,16 @@ static int sink_sync(struct input_sink *sink)
 	return rc;
 }
 
+static bool sink_mouse_drained(struct input_sink *sink)
+{
+	struct i8042 *controller = of_mouse(sink);
+	pthread_mutex_lock(&controller->base.lock);
+	bool drained = mouse_is_drained(controller);
+	controller->mouse_drain_waits |= !drained;
+	pthread_mutex_unlock(&controller->base.lock);
+	return drained;
+}
+
 static unsigned mouse_active(struct input_sink *sink)
 {
 	struct i8042 *controller = of_mouse(sink);
@@ -539,6 +573,7 @@ static const struct input_sink_ops mouse_sink_ops = {
 	.button = sink_button,
 	.wheel = sink_wheel,
 	.sync = sink_sync,
+	.drained = sink_mouse_drained,
 	.active = mouse_active,
 	.set_listener = set_mouse_listener,
 };

@@ -519,6 +519,11 @@ bool ps2_mouse_announce(struct ps2_mouse *mouse, unsigned records)
 	return streams(mouse);
 }
 
+bool ps2_mouse_is_drained(const struct ps2_mouse *mouse)
+{
+	return !mouse->packets.count && !has_report(mouse);
+}
+
 void ps2_mouse_init(struct ps2_mouse *mouse, void (*enabled_changed)(void *opaque), void *opaque)
 {
 	*mouse = (struct ps2_mouse){

@@ -63,6 +63,8 @@ int ps2_mouse_sync(struct ps2_mouse *mouse);
 /* So many records wait elsewhere, each of which is to be announced by a packet, if only an empty
  * one. Returns whether the mouse reports. */
 bool ps2_mouse_announce(struct ps2_mouse *mouse, unsigned records);
+/* Whether the host has read all that there is to report. */
+bool ps2_mouse_is_drained(const struct ps2_mouse *mouse);
 /* Whether a sync would take a change of buttons. */
 bool ps2_mouse_has_room(const struct ps2_mouse *mouse);
 

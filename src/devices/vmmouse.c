@@ -100,7 +100,7 @@ struct vmmouse {
 	bool has_position;
 	uint16_t sent_x, sent_y;
 
-	bool waits; /* a sync said -EAGAIN */
+	bool waits, drain_waits; /* a sync said -EAGAIN; somebody wants to know when all is read */
 	struct input_sink_listener listener;
 };
 
@@ -152,7 +152,7 @@ static bool announce(struct vmmouse *mouse)
 
 static void tell_ready(struct vmmouse *mouse)
 {
-	mouse->waits = false;
+	mouse->waits = mouse->drain_waits = false;
 	if (mouse->listener.ready)
 		mouse->listener.ready(mouse->listener.opaque);
 }
@@ -162,6 +162,8 @@ static void clear_queue(struct vmmouse *mouse)
 	mouse->head = mouse->count = 0;
 	mouse->tail_is_motion = false;
 	(void)announce(mouse);
+	if (mouse->drain_waits)
+		tell_ready(mouse);
 }
 
 /* Records. */
@@ -352,7 +354,7 @@ static uint32_t read_queue(struct vmmouse *mouse, struct guest_registers *regist
 	for (unsigned i = 1; i < dwords; i++)
 		*places[i] = take_dword(mouse);
 	(void)announce(mouse);
-	if (mouse->waits && has_room(mouse))
+	if ((mouse->waits && has_room(mouse)) || (mouse->drain_waits && !mouse->count))
 		tell_ready(mouse);
 	return first;
 }
@@ -497,6 +499,18 @@ static int sink_sync(struct input_sink *sink)
 	return ret;
 }
 
+static bool sink_drained(struct input_sink *sink)
+{
+	struct vmmouse *mouse = of_sink(sink);
+	bool drained;
+
+	pthread_mutex_lock(&mouse->base.lock);
+	drained = mouse->count == 0;
+	mouse->drain_waits |= !drained;
+	pthread_mutex_unlock(&mouse->base.lock);
+	return drained;
+}
+
 static unsigned sink_active(struct input_sink *sink)
 {
 	struct vmmouse *mouse = of_sink(sink);
@@ -529,6 +543,7 @@ static const struct input_sink_ops sink_ops = {
 	.button = sink_button,
 	.wheel = sink_wheel,
 	.sync = sink_sync,
+	.drained = sink_drained,
 	.active = sink_active,
 	.set_listener = sink_set_listener,
 };

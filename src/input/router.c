@@ -81,10 +81,12 @@ static void deliver(struct input_router *router, int sink)
 	}
 }
 
-static void event_comes(struct input_router *router, struct input_source *source)
+static void event_comes(struct input_router *router, int sink, struct input_source *source)
 {
-	if (source)
+	if (source) {
 		source->queued++;
+		source->sinks_used |= 1u << sink;
+	}
 	if (router->used)
 		router->used(router->used_opaque);
 }
@@ -92,7 +94,7 @@ static void event_comes(struct input_router *router, struct input_source *source
 void router_send_key(struct input_router *router, int sink, struct input_source *source,
 	unsigned code, bool down)
 {
-	event_comes(router, source);
+	event_comes(router, sink, source);
 	input_queue_add_key(&router->sinks[sink]->queue, source, code, down);
 	deliver(router, sink);
 }
@@ -103,7 +105,7 @@ void router_send_packet(struct input_router *router, int sink, struct input_sour
 	struct input_queue *queue = &router->sinks[sink]->queue;
 	struct input_source *before;
 
-	event_comes(router, source);
+	event_comes(router, sink, source);
 	if (input_queue_join(queue, source, packet, &before))
 		event_left(router, before);
 	else
@@ -154,11 +156,20 @@ void router_look_at_leds(struct input_router *router)
 	router->leds = atomic_load(&router->sinks[keyboard]->leds);
 }
 
+static void send_release(struct input_router *router, int sink, unsigned code)
+{
+	const struct pointer_packet packet = { .button = code, .down = false };
+
+	if (is_button(code))
+		router_send_packet(router, sink, NULL, &packet);
+	else
+		router_send_key(router, sink, NULL, code, false);
+}
+
 /* The code's press, if it waits in a source for its sync, goes first. */
 static void release_code(struct input_router *router, unsigned code)
 {
 	struct held_code *held = &router->codes[code];
-	const struct pointer_packet packet = { .button = code, .down = false };
 	int sink = held->sink;
 
 	if (sink == NO_SINK)
@@ -169,10 +180,7 @@ static void release_code(struct input_router *router, unsigned code)
 	}
 	held->sink = NO_SINK;
 	router->sinks[sink]->queue.owed--;
-	if (is_button(code))
-		router_send_packet(router, sink, NULL, &packet);
-	else
-		router_send_key(router, sink, NULL, code, false);
+	send_release(router, sink, code);
 }
 
 /* The guest has another pointer now. A button that is down at the one before is let go there, and
@@ -254,6 +262,8 @@ static void *router_main(void *opaque)
 		deliver_all(router);
 		router_look_at_leds(router);
 		look_at_capabilities(router);
+		if (router->flushing)
+			pthread_cond_broadcast(&router->changed);
 		while (!router->stopping && tell_one_source(router))
 			;
 		pthread_mutex_unlock(&router->lock);
@@ -285,8 +295,17 @@ void input_router_set_running(struct input_router *router, bool running)
 void input_router_reset(struct input_router *router)
 {
 	pthread_mutex_lock(&router->lock);
-	for (int i = 0; i < router->sink_count; i++)
-		input_queue_clear(&router->sinks[i]->queue);
+	/* The new guest's devices ignore releases of what they do not hold; but a press may have
+	 * reached them between their reset and this. */
+	for (int i = 0; i < router->sink_count; i++) {
+		bool released[KEY_CNT] = { false };
+
+		input_queue_clear(&router->sinks[i]->queue, released);
+		for (unsigned code = 0; code < KEY_CNT; code++) {
+			if (released[code])
+				send_release(router, i, code);
+		}
+	}
 	for (struct input_source *source = router->sources; source; source = source->next) {
 		if (source->pending.button)
 			router->sinks[source->pending_sink]->queue.owed--;
@@ -295,8 +314,6 @@ void input_router_reset(struct input_router *router)
 		source->place.motion = MOTION_NONE;
 	}
 	forget_pending(router);
-	/* The new guest's devices ignore what they do not hold; but a press may have come in
-	 * between their reset and this. */
 	for (unsigned code = 0; code < KEY_CNT; code++) {
 		router->codes[code].holders = 0;
 		release_code(router, code);

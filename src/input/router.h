@@ -77,8 +77,8 @@ void input_source_absolute(
 int input_source_button(struct input_source *source, unsigned code, bool down);
 void input_source_wheel(struct input_source *source, int vertical, int horizontal);
 void input_source_sync(struct input_source *source);
-/* Waits until the guest's device has taken everything this source sent, at most timeout_ms.
- * -ETIMEDOUT. Not from a callback. */
+/* Waits until the guest has read everything that this source sent from its device, at most
+ * timeout_ms. -ETIMEDOUT. Not from a callback. */
 VMGUI_MUST_USE int input_source_flush(struct input_source *source, unsigned timeout_ms);
 
 #endif

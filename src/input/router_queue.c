@@ -153,7 +153,17 @@ void input_queue_forget(struct input_queue *queue, const struct input_source *so
 	}
 }
 
-void input_queue_clear(struct input_queue *queue)
+void input_queue_clear(struct input_queue *queue, bool *released)
 {
+	for (unsigned i = 0; i < queue->count; i++) {
+		const struct input_event *event =
+			&queue->events[(queue->head + i) % INPUT_QUEUE_EVENTS];
+
+		if (event->pointer && !event->packet.down)
+			released[event->packet.button] = true; /* or 0, which is nothing */
+		else if (!event->pointer && !event->key_down)
+			released[event->key_code] = true;
+	}
+	released[0] = false;
 	queue->head = queue->count = 0;
 }

@@ -60,6 +60,7 @@ bool input_queue_join(struct input_queue *queue, struct input_source *source,
 bool input_queue_deliver(struct input_queue *queue, struct input_source **source);
 /* Events stay, but nobody is told of them. */
 void input_queue_forget(struct input_queue *queue, const struct input_source *source);
-void input_queue_clear(struct input_queue *queue);
+/* Forgets all; marks in released[KEY_CNT] what one of the events was to let go. */
+void input_queue_clear(struct input_queue *queue, bool *released);
 
 #endif

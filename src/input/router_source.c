@@ -272,6 +272,25 @@ void input_source_sync(struct input_source *source)
 	pthread_mutex_unlock(&source->router->lock);
 }
 
+/* Lock held. Asking makes the sink wake the router when it has changed. */
+static bool is_flushed(struct input_source *source)
+{
+	struct input_router *router = source->router;
+
+	if (source->queued || source->pending_synced)
+		return false;
+	for (int i = 0; i < router->sink_count; i++) {
+		struct input_sink *sink = router->sinks[i]->queue.sink;
+
+		if (!(source->sinks_used & 1u << i))
+			continue;
+		if (sink->ops->drained && !sink->ops->drained(sink))
+			return false;
+		source->sinks_used &= ~(1u << i);
+	}
+	return true;
+}
+
 int input_source_flush(struct input_source *source, unsigned timeout_ms)
 {
 	struct input_router *router = source->router;
@@ -286,10 +305,12 @@ int input_source_flush(struct input_source *source, unsigned timeout_ms)
 		deadline.tv_sec++;
 	}
 	pthread_mutex_lock(&router->lock);
-	while ((source->queued || source->pending_synced) && result == 0)
+	router->flushing++;
+	while (!is_flushed(source) && result == 0)
 		result = pthread_cond_timedwait(&router->changed, &router->lock, &deadline);
-	if (!source->queued && !source->pending_synced)
+	if (result && is_flushed(source))
 		result = 0;
+	router->flushing--;
 	pthread_mutex_unlock(&router->lock);
 	return -result;
 }

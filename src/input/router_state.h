@@ -48,7 +48,8 @@ struct input_source {
 	bool pending_synced;         /* sync came, but there was no room */
 	struct pointer_packet place; /* where it pointed last; MOTION_NONE: nowhere yet */
 	unsigned queued;             /* events in the queues */
-	int refused_by;              /* the sink that had no room for a press, or NO_SINK */
+	unsigned sinks_used; /* mask: which may have something that the guest has not read */
+	int refused_by;      /* the sink that had no room for a press, or NO_SINK */
 	unsigned told_leds, told_capabilities;
 };
 
@@ -66,6 +67,7 @@ struct input_router {
 	int sink_count;
 	struct input_source *sources;
 	struct input_source *calling; /* whose callback runs now */
+	unsigned flushing;            /* how many wait in input_source_flush */
 	struct input_source *pointed; /* who moved the guest's pointer last; NULL: it is gone */
 	struct held_code codes[KEY_CNT];
 	unsigned leds, capabilities; /* as last seen */

@@ -18,6 +18,7 @@ struct fake_sink {
 	unsigned room; /* how many keys and syncs fit; each takes one */
 	int key_error; /* what key answers instead of taking it */
 	unsigned leds;
+	bool unread; /* what was taken has not all been read */
 	struct input_sink_ops ops;
 	char text[1 << 16]; /* "+30 -30 rel(1,2) abs(3,4,640x480) b+272 wheel(120,0) sync " */
 	size_t length;
@@ -128,6 +129,17 @@ static inline int fake_sink_sync(struct input_sink *sink)
 	return result;
 }
 
+static inline bool fake_sink_drained(struct input_sink *sink)
+{
+	struct fake_sink *fake = fake_sink_of(sink);
+	bool drained;
+
+	pthread_mutex_lock(&fake->lock);
+	drained = !fake->unread;
+	pthread_mutex_unlock(&fake->lock);
+	return drained;
+}
+
 static inline unsigned fake_sink_active(struct input_sink *sink)
 {
 	struct fake_sink *fake = fake_sink_of(sink);
@@ -166,6 +178,7 @@ static inline void fake_sink_init(
 		.button = fake_sink_button,
 		.wheel = fake_sink_wheel,
 		.sync = fake_sink_sync,
+		.drained = fake_sink_drained,
 		.active = fake_sink_active,
 		.set_listener = fake_sink_set_listener };
 	fake->sink.ops = &fake->ops;
@@ -185,6 +198,15 @@ static inline void fake_sink_give_room(struct fake_sink *fake, unsigned room)
 	pthread_mutex_lock(&fake->lock);
 	fake->room = room;
 	if (fake->has_listener)
+		fake->listener.ready(fake->listener.opaque);
+	pthread_mutex_unlock(&fake->lock);
+}
+
+static inline void fake_sink_set_unread(struct fake_sink *fake, bool unread)
+{
+	pthread_mutex_lock(&fake->lock);
+	fake->unread = unread;
+	if (fake->has_listener && !unread)
 		fake->listener.ready(fake->listener.opaque);
 	pthread_mutex_unlock(&fake->lock);
 }

@@ -706,6 +706,32 @@ static void keyboard_calls_for_more_only_when_all_is_read(void **state)
 	assert_int_equal(f->ready, 1);
 }
 
+static void i8042_tells_when_the_guest_has_read_all(void **state)
+{
+	struct fixture *f = *state;
+	const struct input_sink_listener listener = { leds_changed, ready, f };
+	f->mouse->ops->set_listener(f->mouse, &listener);
+	enable_mouse(f);
+	f->ready = 0;
+	assert_true(f->keyboard->ops->drained(f->keyboard));
+	assert_true(f->mouse->ops->drained(f->mouse));
+	tap(f, KEY_A);
+	assert_false(f->keyboard->ops->drained(f->keyboard));
+	assert_true(f->mouse->ops->drained(f->mouse));
+	expect_keys(f, "\x1e");
+	assert_int_equal(f->ready, 0);
+	expect_keys(f, "\x9e");
+	assert_int_equal(f->ready, 1);
+	assert_true(f->keyboard->ops->drained(f->keyboard));
+	move(f, 1, 0);
+	assert_false(f->mouse->ops->drained(f->mouse));
+	expect_mouse(f, "\x08\x01");
+	assert_int_equal(f->ready, 1);
+	expect_mouse(f, "\x00");
+	assert_int_equal(f->ready, 2);
+	assert_true(f->mouse->ops->drained(f->mouse));
+}
+
 struct dialogue {
 	const char *what; /* the command as the specification has it */
 	uint8_t said[3];
@@ -1232,6 +1258,7 @@ int main(void)
 		TEST(keyboard_release_after_reset_is_swallowed),
 		TEST(keyboard_commands_leave_no_key_stuck),
 		TEST(keyboard_calls_for_more_only_when_all_is_read),
+		TEST(i8042_tells_when_the_guest_has_read_all),
 		TEST(keyboard_answers_each_command_as_the_book_has_it),
 		TEST(mouse_answers_each_command_as_the_book_has_it),
 		TEST(i8042_answers_each_command_as_the_book_has_it),

@@ -4,6 +4,8 @@
 
 #include <unistd.h>
 
+#include "input/router_state.h"
+
 static void expect_all(struct fixture *fixture, struct input_source *source, const char *text)
 {
 	assert_int_equal(input_source_flush(source, 20000), 0);
@@ -91,7 +93,7 @@ static void router_reset_forgets_what_waits_and_lets_go(void **state)
 	fake_sink_give_room(&fixture->sink, UINT_MAX);
 	assert_int_equal(input_source_flush(a, 20000), 0);
 	/* The real devices, reset before, say nothing of these. */
-	wait_for(fixture, &fixture->sink, "-30 b-272 sync b-273 sync ");
+	wait_for(fixture, &fixture->sink, "-48 -30 b-272 sync b-273 sync ");
 	/* The user's fingers are still there; what they do next is heard again. */
 	assert_int_equal(input_source_key(a, KEY_A, false), 0);
 	assert_int_equal(input_source_button(a, BTN_RIGHT, false), 0);
@@ -407,6 +409,169 @@ static void router_room_comes_after_each_refusal_only(void **state)
 	input_source_destroy(b);
 }
 
+static void *read_later(void *opaque)
+{
+	usleep(20000);
+	fake_sink_set_unread(opaque, false);
+	return NULL;
+}
+
+static void router_flush_waits_until_the_guest_has_read(void **state)
+{
+	struct fixture *fixture = *state;
+	struct input_source *a = input_source_create(fixture->router, "a", NULL);
+	struct input_source *b = input_source_create(fixture->router, "b", NULL);
+	pthread_t guest;
+
+	fake_sink_set_unread(&fixture->sink, true);
+	assert_int_equal(input_source_key(a, KEY_A, true), 0);
+	assert_int_equal(input_source_flush(a, 1), -ETIMEDOUT);
+	assert_int_equal(input_source_flush(b, 0), 0); /* has sent nothing */
+	assert_int_equal(pthread_create(&guest, NULL, read_later, &fixture->sink), 0);
+	assert_int_equal(input_source_flush(a, 20000), 0);
+	pthread_join(guest, NULL);
+	input_source_destroy(a);
+	input_source_destroy(b);
+}
+
+/* Sources, guest and user at once. */
+
+struct storm {
+	struct input_router *router;
+	struct fake_sink *mouse, *tablet;
+	atomic_bool ends;
+};
+
+static void *storm_source(void *opaque)
+{
+	struct storm *storm = opaque;
+	unsigned seed = (unsigned)(uintptr_t)&seed, flushed = 0;
+
+	for (unsigned n = 0; n < 40; n++) {
+		struct input_source *source = input_source_create(storm->router, "storm", NULL);
+
+		for (unsigned i = 0; i < 500; i++) {
+			unsigned random = (unsigned)rand_r(&seed);
+			unsigned code = random >> 8 & 7;
+
+			if (random & 1)
+				(void)input_source_key(source, KEY_1 + code, random & 2);
+			else
+				(void)input_source_button(source, BTN_LEFT + code, random & 2);
+			if (random & 4)
+				input_source_relative(source, 1, 1);
+			if (random & 16)
+				input_source_absolute(source, code, code, 9, 9);
+			if (random & 32)
+				input_source_sync(source);
+			if ((random >> 16) % 100 == 0)
+				input_source_release_all(source);
+			if ((random >> 16) % 100 == 1)
+				input_source_sync_locks(source, 7, code);
+			if ((random >> 16) % 100 == 2)
+				flushed += input_source_flush(source, 1) == 0;
+		}
+		input_source_destroy(source);
+	}
+	return flushed ? opaque : NULL;
+}
+
+static void *storm_guest(void *opaque)
+{
+	struct storm *storm = opaque;
+	unsigned seed = 1;
+
+	while (!atomic_load(&storm->ends)) {
+		unsigned random = (unsigned)rand_r(&seed);
+		struct fake_sink *sink = random & 1 ? storm->mouse : storm->tablet;
+
+		if (random & 2)
+			fake_sink_give_room(sink, random >> 8 & 255);
+		else
+			fake_sink_set_active(sink, random & 4 ? sink->sink.capabilities : 0);
+		if ((random >> 8) % 50 == 0)
+			input_router_set_running(storm->router, random & 8);
+		if ((random >> 8) % 50 == 1)
+			input_router_reset(storm->router);
+		if ((random >> 8) % 50 == 2)
+			fake_sink_set_leds(sink, random >> 16 & 7);
+		usleep(50);
+	}
+	return NULL;
+}
+
+/* What each sink has seen pressed and not let go. */
+static struct left {
+	bool down[KEY_CNT];
+} lefts[2];
+
+static void note(struct left *left, const char *event)
+{
+	const char *sign = *event == 'b' ? event + 1 : event;
+
+	if (*sign == '+' || *sign == '-')
+		left->down[strtoul(sign + 1, NULL, 10)] = *sign == '+';
+}
+
+static void note_mouse(const char *event)
+{
+	note(&lefts[0], event);
+}
+
+static void note_tablet(const char *event)
+{
+	note(&lefts[1], event);
+}
+
+static void router_storm_of_everything_leaves_nothing_down_or_owed(void **state)
+{
+	struct fixture *fixture = *state;
+	struct fake_sink *tablet = calloc(1, sizeof(*tablet));
+	struct storm storm = { fixture->router, &fixture->sink, tablet, false };
+	pthread_t sources[3], guest;
+	struct input_source *last;
+
+	fake_sink_init(tablet, "tablet", INPUT_POINTER_ABSOLUTE | INPUT_POINTER_RELATIVE, 0);
+	fixture->sink.echo = note_mouse;
+	tablet->echo = note_tablet;
+	assert_int_equal(input_router_attach(fixture->router, &tablet->sink), 0);
+	for (unsigned i = 0; i < array_size(sources); i++)
+		assert_int_equal(pthread_create(&sources[i], NULL, storm_source, &storm), 0);
+	assert_int_equal(pthread_create(&guest, NULL, storm_guest, &storm), 0);
+	for (unsigned i = 0; i < array_size(sources); i++)
+		pthread_join(sources[i], NULL);
+	atomic_store(&storm.ends, true);
+	pthread_join(guest, NULL);
+	input_router_set_running(fixture->router, true);
+	fake_sink_give_room(&fixture->sink, UINT_MAX);
+	fake_sink_give_room(tablet, UINT_MAX);
+	fake_sink_set_active(&fixture->sink, ALL);
+	fake_sink_set_active(tablet, 0);
+	/* Behind all the rest. */
+	last = input_source_create(fixture->router, "last", NULL);
+	assert_int_equal(input_source_key(last, KEY_ESC, true), 0);
+	input_source_relative(last, 1, 1);
+	input_source_sync(last);
+	assert_int_equal(input_source_flush(last, 20000), 0);
+	fake_sink_set_active(tablet, tablet->sink.capabilities);
+	input_source_relative(last, 1, 1);
+	input_source_sync(last);
+	assert_int_equal(input_source_flush(last, 20000), 0);
+	input_source_destroy(last);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(fixture->router->sinks[i]->queue.count, 0);
+		assert_int_equal(fixture->router->sinks[i]->queue.owed, 0);
+		for (unsigned code = 0; code < KEY_CNT; code++)
+			assert_false(lefts[i].down[code]);
+	}
+	input_router_destroy(fixture->router);
+	fake_sink_fini(tablet);
+	free(tablet);
+	assert_int_equal(input_router_create(&fixture->router, NULL), 0);
+	assert_int_equal(input_router_attach(fixture->router, &fixture->sink.sink), 0);
+	fixture->sink.echo = NULL;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -421,6 +586,8 @@ int main(void)
 		TEST(router_lock_is_tapped_once_until_the_guest_answers),
 		TEST(router_ten_thousand_keys_reach_a_slow_guest_exactly),
 		TEST(router_room_comes_after_each_refusal_only),
+		TEST(router_flush_waits_until_the_guest_has_read),
+		TEST(router_storm_of_everything_leaves_nothing_down_or_owed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -432,6 +432,24 @@ static void vmmouse_full_queue_merges_motion_and_delays_buttons(void **state)
 	assert_int_equal(status(f), 0);
 }
 
+static void vmmouse_tells_when_the_guest_has_read_all(void **state)
+{
+	struct fixture *f = *state;
+
+	switch_on(f, ABSOLUTE);
+	stream(f);
+	f->ready = 0;
+	assert_true(f->sink->ops->drained(f->sink));
+	assert_int_equal(move(f, 1, 1), 0);
+	assert_int_equal(move(f, 2, 2), 0);
+	assert_false(f->sink->ops->drained(f->sink));
+	expect_record(f, 0, AT(1), AT(1), 0);
+	assert_int_equal(f->ready, 0);
+	expect_record(f, 0, AT(2), AT(2), 0);
+	assert_int_equal(f->ready, 1);
+	assert_true(f->sink->ops->drained(f->sink));
+}
+
 static void vmmouse_full_queue_adds_relative_motion(void **state)
 {
 	struct fixture *f = *state;
@@ -557,6 +575,7 @@ int main(void)
 		TEST(vmmouse_relative_mode_knows_no_place),
 		TEST(vmmouse_full_queue_merges_motion_and_delays_buttons),
 		TEST(vmmouse_full_queue_adds_relative_motion),
+		TEST(vmmouse_tells_when_the_guest_has_read_all),
 		TEST(vmmouse_data_out_of_step_switches_off),
 		TEST(vmmouse_six_dwords_fill_six_registers),
 		TEST(vmmouse_side_buttons_and_sideways_wheel_are_the_ps2_mouses),
