@@ -15,6 +15,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 
+import sdl_window
 from demo import HEIGHT, WIDTH, Demo, check, expected_picture, press, say, wait
 from desktop import Desktop
 
@@ -155,6 +156,8 @@ def main():
                 check_viewer(desktop, arguments.demo, arguments.artefacts, expected, viewer, options)
             else:
                 say(f"left out: {viewer} is not installed")
+    with Desktop(1680, 1260) as desktop:
+        sdl_window.check_all(desktop, arguments.demo, arguments.artefacts)
     check_server_loss(arguments.demo, arguments.artefacts)
     return 0
 

@@ -97,7 +97,10 @@ class Demo:
         if got == events:
             check(True, what if quiet else f"{what}: {' '.join(got)}")
         else:
-            check(False, f"{what}: {' '.join(got)}, expected {' '.join(events)}")
+            same = next((i for i, pair in enumerate(zip(got, events)) if pair[0] != pair[1]), min(len(got), len(events)))
+            after = f"after {same} of {len(events)}: " if same > 20 else ""
+            start = same if same > 20 else 0
+            check(False, f"{what}: {after}{' '.join(got[start : start + 40])}, expected {' '.join(events[start : start + 40])}")
 
     def text(self):
         with open(self._log, encoding="utf-8") as file:

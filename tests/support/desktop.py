@@ -55,8 +55,10 @@ class Desktop:
         if not number:
             raise DesktopError("Xvfb did not start")
         self.display = f":{number}"
+        self.size = (width, height)
         self.environment = {**os.environ, "DISPLAY": self.display, "HOME": self._directory, "SDL_VIDEODRIVER": "x11"}
-        self.environment.pop("WAYLAND_DISPLAY", None)
+        for name in ("WAYLAND_DISPLAY", "XDG_STATE_HOME"):
+            self.environment.pop(name, None)
 
     def __enter__(self):
         return self
