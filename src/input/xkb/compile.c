@@ -239,6 +239,8 @@ static unsigned rarity(unsigned code)
 		return 64; /* what it gives is up to Num Lock */
 	if (code >= 128)
 		return is_common_extra(code) ? 16 : 32;
+	if (code == KEY_KPPLUSMINUS)
+		return 32; /* no PC keyboard has it, nor a scan code for it */
 	/* Not on US keyboards: rather Shift and another key, but not AltGr. */
 	return code == KEY_102ND || code == KEY_RO || code == KEY_YEN ? 3 : 0;
 }
