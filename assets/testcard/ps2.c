@@ -312,10 +312,9 @@ static bool keyboard_byte(struct ps2_event *event, uint8_t byte)
 			.code = byte == SCAN_HANGUL ? KEY_HANGUL : KEY_HANJA };
 		return true;
 	}
-	if (byte == DEVICE_ACK || byte == DEVICE_RESEND)
-		return false;
-	/* Also what a keyboard says after its reset. */
-	if (byte == KEYBOARD_RESET_OK && !keyboard.down[key_code(SCAN_LEFT_SHIFT)])
+	/* What a keyboard says to commands and after its reset are releases of keys, too. */
+	if ((byte == DEVICE_ACK || byte == DEVICE_RESEND || byte == KEYBOARD_RESET_OK) &&
+		!keyboard.down[key_code(scan)])
 		return false;
 	return key_event(event, scan, !(byte & SCAN_BREAK));
 }

@@ -37,6 +37,9 @@ LIBC = ctypes.CDLL(None)
 KVM_GET_API_VERSION = 0xAE00
 KVM_CREATE_VM = 0xAE01
 
+SYS_POLL = 7  # x86-64
+SYS_FUTEX = 202
+
 # The bits of red, green and blue that a mode of that depth can hold.
 DEPTH_MASKS = {
     8: (0xFC, 0xFC, 0xFC),
@@ -208,10 +211,10 @@ class Guest:
         """One command to the card."""
         os.write(self.console, text.encode() + b"\n")
 
-    def ask(self, text, pattern):
+    def ask(self, text, pattern, timeout=PATIENCE):
         """A command and the line that answers it."""
         self.send(text)
-        return self.expect(pattern)
+        return self.expect(pattern, timeout)
 
     def ready(self):
         """Waits until the card stands; returns the mode's name."""
@@ -242,6 +245,34 @@ class Guest:
         client = rfb.RfbClient(port=self.port, **options)
         self.clients.append(client)
         return client
+
+    def system_calls(self):
+        """[(name, number of the system call that it is in, or None)] of its threads."""
+        found = []
+        for task in os.listdir(f"/proc/{self.process.pid}/task"):
+            folder = f"/proc/{self.process.pid}/task/{task}"
+            try:
+                with open(f"{folder}/comm", encoding="utf-8") as name, open(f"{folder}/syscall", encoding="ascii") as call:
+                    number = call.read().split()[0]
+                    found.append((name.read().strip(), int(number) if number.isdigit() else None))
+            except OSError:  # it has just ended
+                continue
+        return found
+
+    def pause(self):
+        """Pauses the guest, or lets it go on; returns once a pause has come into effect everywhere."""
+        self.process.send_signal(signal.SIGUSR2)
+        self.paused = not getattr(self, "paused", False)
+        deadline = time.monotonic() + PATIENCE
+        quiet = 0
+        # Its processors wait on locks, and nothing else has anything left to do: the main thread is in poll again.
+        while self.paused and quiet < 3:
+            calls = self.system_calls()
+            parked = all(call == SYS_FUTEX for name, call in calls if name.startswith("vcpu"))
+            quiet = quiet + 1 if parked and ("vmgui", SYS_POLL) in calls else 0
+            if time.monotonic() > deadline:
+                raise AssertionError(f"the guest does not pause: {calls}; {self.story()}")
+            time.sleep(0.02)
 
     def cpu_seconds(self):
         """Processor time that all of its threads have used."""

@@ -70,7 +70,7 @@ class Desktop:
         """Runs a program on this desktop; its output goes to the file named log."""
         with open(log, "wb") as out:
             program = subprocess.Popen(
-                command, env=self.environment, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT
+                command, env=self.environment, cwd=self._directory, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT
             )
         self._programs.append(program)
         return program

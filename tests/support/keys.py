@@ -9,6 +9,7 @@ X_OFFSET = 8
 
 ESC, LEFTSHIFT, RIGHTSHIFT, LEFTCTRL, LEFTALT, RIGHTALT = 1, 42, 54, 29, 56, 100
 CAPSLOCK, NUMLOCK, SCROLLLOCK, PRINT, PAUSE = 58, 69, 70, 99, 119
+KP_COMMA = 121  # also Brazil's keypad point
 
 # X keysyms of keys that have no character, on every layout.
 NAMED = {
@@ -50,7 +51,7 @@ PC_KEYS = [*range(1, 84), 86, 87, 88, *SCAN_E0, PRINT, PAUSE]
 assert len(PC_KEYS) == 105
 
 # Japanese and Brazilian keyboards: Ro (on Brazil's: /), Katakana-Hiragana, Henkan, Muhenkan, Yen, the keypad's comma or point.
-EXTRA = {89: 0x73, 93: 0x70, 92: 0x79, 94: 0x7B, 124: 0x7D, 121: 0x7E}
+EXTRA = {89: 0x73, 93: 0x70, 92: 0x79, 94: 0x7B, 124: 0x7D, KP_COMMA: 0x7E}
 
 
 def scans(code):

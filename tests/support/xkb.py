@@ -96,17 +96,22 @@ class Layout:
     def symbols(self, codes):
         """{keysym: [(code, level)]} of the levels that Shift and AltGr reach."""
         found = {}
+        reached = len(LEVELS) if self._has_altgr() else 2
         for code in codes:
             count = _xkb.xkb_keymap_num_levels_for_key(self.keymap, code + OFFSET, 0)
-            for level in range(min(count, len(LEVELS))):
-                syms = ctypes.c_void_p()
-                number = _xkb.xkb_keymap_key_get_syms_by_level(
-                    self.keymap, code + OFFSET, 0, level, ctypes.byref(syms)
-                )
-                if number == 1:
-                    sym = ctypes.cast(syms, ctypes.POINTER(ctypes.c_uint32))[0]
+            for level in range(min(count, reached)):
+                sym = self._symbol(code, level)
+                if sym:
                     found.setdefault(sym, []).append((code, level))
         return found
+
+    def _symbol(self, code, level):
+        syms = ctypes.c_void_p()
+        number = _xkb.xkb_keymap_key_get_syms_by_level(self.keymap, code + OFFSET, 0, level, ctypes.byref(syms))
+        return ctypes.cast(syms, ctypes.POINTER(ctypes.c_uint32))[0] if number == 1 else NO_SYMBOL
+
+    def _has_altgr(self):
+        return self._symbol(100, 0) == keysym("ISO_Level3_Shift")
 
 
 class Guest:
