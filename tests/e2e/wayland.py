@@ -8,6 +8,7 @@ Needs sway and grim; exits with 77 without them.
 
 import argparse
 import os
+import shutil
 import signal
 import sys
 import time
@@ -57,18 +58,22 @@ class Window:
         """A picture for people to look at."""
         self.desktop.picture().save(os.path.join(self._artefacts, f"wayland-{what}.png"))
 
+    def close(self):
+        """As by its cross."""
+        self.desktop.message(f'[title="{self.name} - .*"]', "kill")
+
     def end(self):
         self.demo.process.send_signal(signal.SIGTERM)
         check(self.demo.process.wait(20) == 0, f"{self.name}: it ends well")
 
 
-def check_input(window):
+def check_input(window, keys=tuple(ALL_KEYS)):
     """Keys, buttons, wheels."""
     demo, hand = window.demo, window.hand
     demo.take()
-    for code in ALL_KEYS:
+    for code in keys:
         hand.press(code, hold=0)
-    demo.expect([event for code in ALL_KEYS for event in press(code)], "every key arrives by its own code", quiet=True)
+    demo.expect([event for code in keys for event in press(code)], "every key arrives by its own code", quiet=True)
     hand.key(30, True)
     time.sleep(1)
     hand.key(30, False)
@@ -160,15 +165,25 @@ def check_pictures(window, expected):
 
 def check_end(window):
     """--keep-open."""
+    time.sleep(0.3)
     window.demo.take()
-    window.desktop.message(f'[app_id=".*" title="{window.name}.*"]', "kill")
+    window.close()
     window.demo.expect(["powerdown"], "closing asks for power down")
     wait(lambda: "the guest powered down" in window.title(), "the title says why the guest has ended")
     time.sleep(0.5)
     window.keep("ended")
-    window.desktop.message(f'[app_id=".*" title="{window.name}.*"]', "kill")
+    window.close()
     window.demo.expect(["closed"], "closing again closes the window")
     check(window.demo.process.wait(20) == 0, "it ends well")
+
+
+def check_xwayland(desktop, program, artefacts, expected):
+    """An X client here: what X does without a window manager is in window.py."""
+    desktop.x11()
+    window = Window(desktop, program, artefacts, "xwayland", "--absolute")
+    check_pictures(window, expected)
+    check_input(window, [code for code in ALL_KEYS if code not in (241, 242)])  # the X server's own, other video modes
+    window.end()
 
 
 def enlarged(image, factor):
@@ -202,6 +217,10 @@ def main():
         window = Window(desktop, arguments.demo, artefacts, "relative")
         check_relative(window)
         window.end()
+        if shutil.which("Xwayland"):
+            check_xwayland(desktop, arguments.demo, artefacts, expected)
+        else:
+            say("left out: Xwayland is not installed")
     # An output with twice the pixels: as large as elsewhere, each pixel a square; at 100% pixel by pixel.
     with WaylandDesktop(2800, 2000, scale=2) as desktop:
         window = Window(desktop, arguments.demo, artefacts, "hidpi", "--absolute")

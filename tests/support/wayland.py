@@ -22,6 +22,7 @@ default_border none
 default_floating_border none
 focus_follows_mouse no
 for_window [app_id=".*"] floating enable
+for_window [class=".*"] floating enable
 {more}
 """
 KEYMAP = """xkb_keymap {{
@@ -184,16 +185,12 @@ class WaylandDesktop:
         for name in ("DISPLAY", "WAYLAND_DISPLAY", "SWAYSOCK"):
             environment.pop(name, None)
         command = ["sway", "-c", config]
+        self._as_owner, self._prefix = [], []
         if os.geteuid() == 0:  # sway does not want to be root's
             nobody = pwd.getpwnam("nobody")
             os.chown(self._directory, nobody.pw_uid, nobody.pw_gid)
-            command = [
-                "setpriv",
-                f"--reuid={nobody.pw_uid}",
-                f"--regid={nobody.pw_gid}",
-                "--clear-groups",
-                *command,
-            ]
+            self._as_owner = ["setpriv", f"--reuid={nobody.pw_uid}", f"--regid={nobody.pw_gid}", "--clear-groups"]
+            command = self._as_owner + command
         with open(os.path.join(self._directory, "sway.log"), "wb") as log:
             self._server = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         try:
@@ -203,7 +200,7 @@ class WaylandDesktop:
             self.close()
             raise
         environment["WAYLAND_DISPLAY"] = display
-        self.environment = environment
+        self.environment = self._environment = environment
         deadline = time.monotonic() + 20
         while True:
             try:
@@ -235,11 +232,28 @@ class WaylandDesktop:
             time.sleep(0.05)
         raise WaylandError("sway did not start")
 
+    def x11(self):
+        """Programs from here on are X clients, on the Xwayland that sway starts for the first of them."""
+        path = os.path.join(self._directory, "display")
+        self.message("exec", f"echo $DISPLAY > {path}.new && mv {path}.new {path}")
+        deadline = time.monotonic() + 20
+        while not os.path.exists(path):
+            if time.monotonic() > deadline:
+                raise WaylandError("no X server's name from sway")
+            time.sleep(0.05)
+        with open(path, encoding="utf-8") as file:
+            display = file.read().strip()
+        if not display:
+            raise WaylandError("sway has no Xwayland")
+        self.environment = {**self.environment, "DISPLAY": display, "SDL_VIDEODRIVER": "x11"}
+        self.environment.pop("WAYLAND_DISPLAY")
+        self._prefix = self._as_owner  # nobody else is let in
+
     def start(self, command, log):
         """Runs a program on this desktop; its output goes to the file named log."""
         with open(log, "wb") as out:
             program = subprocess.Popen(
-                command, env=self.environment, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT
+                self._prefix + command, env=self.environment, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT
             )
         self._programs.append(program)
         return program
@@ -281,7 +295,7 @@ class WaylandDesktop:
         area = ["-g", f"{rect['x']},{rect['y']} {rect['width']}x{rect['height']}"] if rect else []
         done = subprocess.run(
             ["grim", "-t", "ppm", "-s", str(self.scale), *area, "-"],
-            env=self.environment,
+            env=self._environment,
             capture_output=True,
             timeout=60,
             check=False,
