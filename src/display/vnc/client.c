@@ -457,7 +457,7 @@ int vnc_clients_init(struct vnc_server *server, struct error *err)
 			goto fail;
 		}
 	}
-	result = vnc_handshake_warm_up(server->clients[0].screen);
+	result = vnc_handshake_warm_up(server);
 	if (result) {
 		result = error_set(err, -result, "vnc: cannot start: %s", strerror(-result));
 		goto fail;

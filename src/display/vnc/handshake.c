@@ -259,16 +259,16 @@ fail:
 }
 
 /* The library makes its locks when first used, with no lock around that: one client with nobody
- * behind it does so before there are threads. The same for what encrypts. */
-int vnc_handshake_warm_up(rfbScreenInfoPtr screen)
+ * behind it does so before there are threads. The same for what encrypts, if that is needed. */
+int vnc_handshake_warm_up(struct vnc_server *server)
 {
-	static const struct vnc_password password = { "warm-up" };
 	static const uint8_t challenge[VNC_CHALLENGE_BYTES];
 	rfbClientPtr rfb;
 	int fd, result;
 
-	(void)vnc_password_matches(&password, challenge, challenge);
-	result = make_client(screen, &rfb, &fd);
+	if (*server->password.text)
+		(void)vnc_password_matches(&server->password, challenge, challenge);
+	result = make_client(server->clients[0].screen, &rfb, &fd);
 	if (result)
 		return result;
 	close(fd);

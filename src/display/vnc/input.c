@@ -19,7 +19,7 @@ static const struct {
 	/* AltGr is let go for symbols that need none, the right Alt is not. */
 	{ KEY_RIGHTALT, true, { XKB_KEY_Alt_R, XKB_KEY_ISO_Level3_Shift } },
 	{ KEY_LEFTALT, false, { XKB_KEY_Alt_L, XKB_KEY_Meta_L } },
-	{ KEY_LEFTCTRL, false, { XKB_KEY_Control_L } },
+	{ KEY_LEFTCTRL, true, { XKB_KEY_Control_L } },
 	{ KEY_RIGHTCTRL, false, { XKB_KEY_Control_R } },
 	{ KEY_LEFTMETA, false, { XKB_KEY_Super_L } },
 	{ KEY_RIGHTMETA, false, { XKB_KEY_Super_R } },

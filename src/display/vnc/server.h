@@ -156,7 +156,7 @@ VMGUI_MUST_USE int vnc_read(int fd, void *buffer, size_t length, int64_t deadlin
 VMGUI_MUST_USE int vnc_handshake(struct vnc_client *client, int fd, int64_t deadline);
 /* The library's client for it, told the size that it begins with; NULL and a line. */
 rfbClientPtr vnc_handshake_finish(struct vnc_client *client, int fd);
-VMGUI_MUST_USE int vnc_handshake_warm_up(rfbScreenInfoPtr screen);
+VMGUI_MUST_USE int vnc_handshake_warm_up(struct vnc_server *server);
 
 /* Any thread. */
 void vnc_server_wake(struct vnc_server *server);

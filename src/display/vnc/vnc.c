@@ -166,7 +166,7 @@ static int vnc_init(struct display_backend *backend, const char *argument, struc
 	if (result)
 		return result;
 	if (vnc_address_is_remote(&address) && !*server->password.text)
-		log_warn("vnc", "WARNING: anybody who reaches this machine over the network can "
+		log_warn("vnc", "anybody who reaches this machine over the network can "
 				"see and use the guest (set a password with --vnc-password-file)");
 	server->keymap = settings->keymap;
 	if (!server->keymap) {
