@@ -73,7 +73,7 @@ static bool wait_for_room(void *opaque)
 	rfbClientPtr rfb = client->rfb; /* set by this thread */
 	struct pollfd fds[] = { { .fd = client->room_fd, .events = POLLIN },
 		{ .fd = rfb->sock, .events = POLLRDHUP } };
-	int timeout_ms = 20; /* until the router calls room */
+	int timeout_ms = -1;
 
 	for (;;) {
 		uint64_t count;
@@ -82,7 +82,7 @@ static bool wait_for_room(void *opaque)
 		if (vnc_client_is_shut(rfb) || backend_should_stop(client->server->backend))
 			return false;
 		if (ready == 0)
-			return timeout_ms < GONE_WAIT_MS;
+			return false;
 		if (ready < 0)
 			continue;
 		if (fds[0].revents && read(client->room_fd, &count, sizeof(count)) > 0)

@@ -68,6 +68,15 @@ static void follow_modifier(
 		keysym_keyboard_event(&input->keyboard, keysyms[i], false, leds);
 }
 
+static void follow_locks(struct vnc_input *input, uint32_t keysym, unsigned code, unsigned leds)
+{
+	unsigned shown, changed;
+
+	changed = vnc_locks_press(&input->locks, keysym, code, !input->modifiers, leds, &shown);
+	if (changed && input->sync_locks)
+		input_source_sync_locks(input->sender.source, changed, shown);
+}
+
 static void play_key(struct vnc_input *input, const struct vnc_message *message, unsigned leds)
 {
 	unsigned code = vnc_evdev_of_xt(message->scancode);
@@ -76,6 +85,8 @@ static void play_key(struct vnc_input *input, const struct vnc_message *message,
 	if (modifier >= 0) {
 		input->modifiers &= ~(1u << modifier);
 		input->modifiers |= (unsigned)message->down << modifier;
+	} else if (message->down) {
+		follow_locks(input, message->keysym, code, leds);
 	}
 	if (!code)
 		keysym_keyboard_event(&input->keyboard, message->keysym, message->down, leds);
