@@ -66,19 +66,28 @@ static int on_protocol_error(Display *display, XErrorEvent *event)
 	return 0;
 }
 
+/* Xlib has locked the display for good, so that only the thread that ends the process goes on. Ours
+ * does not end it, and libGLX wants the lock when another does. */
+static void leave_x11(Display *display)
+{
+	if (!current_way_out)
+		return;
+	XUnlockDisplay(display);
+	leave();
+}
+
 static int on_io_error(Display *display)
 {
 	if (is_ours(display))
-		leave();
+		leave_x11(display);
 	return other_on_io_error ? other_on_io_error(display) : 0;
 }
 
 /* For when another library has put its own handler over ours: this one is the display's. */
 static void on_io_error_exit(Display *display, void *data)
 {
-	(void)display;
 	(void)data;
-	leave();
+	leave_x11(display);
 	_exit(1);
 }
 

@@ -24,6 +24,8 @@ static void damaged(int place, int shown, int picture, int area, uint32_t from, 
 	last += place;
 	if (first < 0)
 		first = 0;
+	if (first > area)
+		first = area;
 	if (last > area)
 		last = area;
 	*start = (int)first;

@@ -10,6 +10,7 @@
 #define FIRST_HEIGHT 480
 /* What a header bar and a frame take from the screen, before they are there to be measured. */
 #define FIRST_BORDER 8
+#define SETTLE_MS    500
 #define FIRST_HEADER 56
 
 void window_set_accessible(GtkWidget *widget, const char *name, const char *description)
@@ -204,26 +205,18 @@ static struct extent largest_area(struct window *window, struct extent frame)
 	return (struct extent){ room.width - frame.width, room.height - frame.height };
 }
 
-/* The user has given it a size of his own. */
-static bool is_resized(struct window *window)
-{
-	return window->remembered ||
-	       (window->wanted.width && window->normal.width &&
-		       (window->normal.width != window->wanted.width ||
-			       window->normal.height != window->wanted.height));
-}
-
 void window_adapt_size(struct window *window)
 {
 	struct extent area = area_units(window), wanted, frame;
 	int width, height;
 
-	if (!window->view.image || window->fullscreen || window->maximized || is_resized(window))
+	if (!window->view.image || window->fullscreen || window->maximized || window->resized)
 		return;
 	if (!gtk_widget_get_realized(window->window)) {
 		wanted = view_natural_size(&window->view,
 			largest_area(window, (struct extent){ FIRST_BORDER, FIRST_HEADER }));
 		window->wanted = wanted;
+		window->asked = true;
 		gtk_widget_set_size_request(window->view.area, wanted.width, wanted.height);
 		return;
 	}
@@ -231,18 +224,41 @@ void window_adapt_size(struct window *window)
 	frame = (struct extent){ width - area.width, height - area.height };
 	wanted = view_natural_size(&window->view, largest_area(window, frame));
 	window->wanted = wanted;
+	window->asked = true;
 	if (wanted.width != area.width || wanted.height != area.height)
 		gtk_window_resize(GTK_WINDOW(window->window), wanted.width + frame.width,
 			wanted.height + frame.height);
 }
 
-static void on_area_allocated(GtkWidget *area, GdkRectangle *allocation, gpointer opaque)
+static gboolean on_settled(gpointer opaque)
+{
+	struct window *window = opaque;
+	struct extent size = area_units(window);
+
+	window->settle_timer = 0;
+	if (window->fullscreen || window->maximized || !gtk_widget_get_mapped(window->window))
+		return G_SOURCE_REMOVE;
+	window->normal = size;
+	/* The desktop's last word: header bars have a least width, screens an end. */
+	if (window->asked)
+		window->wanted = size;
+	window->asked = false;
+	if (size.width != window->wanted.width || size.height != window->wanted.height)
+		window->resized = true;
+	return G_SOURCE_REMOVE;
+}
+
+/* Our own resizing takes the desktop a while, and so does what comes with full screen; whose size
+ * it is shows when it is at rest. */
+static void on_frame_allocated(GtkWidget *frame, GdkRectangle *allocation, gpointer opaque)
 {
 	struct window *window = opaque;
 
-	if (window->fullscreen || window->maximized || !gtk_widget_get_mapped(area))
-		return;
-	window->normal = (struct extent){ allocation->width, allocation->height };
+	(void)frame;
+	(void)allocation;
+	if (window->settle_timer)
+		g_source_remove(window->settle_timer);
+	window->settle_timer = g_timeout_add(SETTLE_MS, on_settled, window);
 }
 
 /* What the first size asked for was only to begin with. */
@@ -260,7 +276,6 @@ static gboolean on_mapped(GtkWidget *widget, GdkEvent *event, gpointer opaque)
 
 	(void)widget;
 	(void)event;
-	window->normal = area_units(window);
 	free_size(window);
 	return FALSE;
 }
@@ -302,13 +317,14 @@ static void recall(struct window *window)
 	window->view.percent = window->settings->scale_percent;
 	window->view.filter = window->settings->filter;
 	window->wanted = (struct extent){ FIRST_WIDTH, FIRST_HEIGHT };
+	window->asked = true;
 	if (window_memory_load(window->host->guest_name, &memory)) {
 		if (!window->settings->scale_given) {
 			window->view.scale = memory.scale;
 			window->view.percent = memory.scale_percent;
 		}
 		if (memory.width) {
-			window->remembered = true;
+			window->resized = true;
 			window->wanted = (struct extent){ (int)memory.width, (int)memory.height };
 		}
 	}
@@ -321,7 +337,7 @@ static void remember(struct window *window)
 
 	if (memory.scale == DISPLAY_SCALE_FIXED)
 		memory.scale_percent = window->view.percent;
-	if (is_resized(window) && window->normal.width > 0) {
+	if (window->resized && window->normal.width > 0) {
 		memory.width = (unsigned)window->normal.width;
 		memory.height = (unsigned)window->normal.height;
 	} else if (!window->zoomed) {
@@ -455,7 +471,7 @@ int window_create(struct window *window, struct error *err)
 	g_signal_connect(window->window, "window-state-event", G_CALLBACK(on_window_state), window);
 	g_signal_connect(window->stack, "notify::visible-child", G_CALLBACK(on_tab), window);
 	g_signal_connect(
-		window->view.frame, "size-allocate", G_CALLBACK(on_area_allocated), window);
+		window->view.frame, "size-allocate", G_CALLBACK(on_frame_allocated), window);
 	view_update(&window->view);
 	window_adapt_size(window);
 	window_refresh(window);
@@ -472,6 +488,10 @@ void window_destroy(struct window *window)
 {
 	if (!window->window)
 		return;
+	if (window->settle_timer) {
+		g_source_remove(window->settle_timer);
+		on_settled(window);
+	}
 	remember(window);
 	pointer_set_grab(window, false);
 	if (window->rate_timer)

@@ -54,9 +54,11 @@ struct window {
 	GtkWidget *menu_button; /* in the header bar */
 	GtkWidget *pause_button;
 	struct view view;
-	struct extent wanted; /* what we made the area; 0 x 0: nothing yet */
+	struct extent wanted; /* the size that we gave the picture's frame */
+	bool asked;           /* for that, and the desktop has not made it so yet */
 	struct extent normal; /* what it was last, neither maximised nor full screen */
-	bool remembered;      /* the size is the user's, from an earlier run */
+	bool resized;         /* which the user has chosen, perhaps in an earlier run */
+	guint settle_timer;   /* 0: the size has been at rest */
 	bool zoomed;          /* the user has changed the scale */
 	bool fullscreen;
 	bool maximized;

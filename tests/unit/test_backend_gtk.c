@@ -1,0 +1,657 @@
+/* The GTK window on an X server without a screen (Xvfb): the displays' conformance suite, the
+ * picture to the pixel at several scales, and what happens when the desktop goes away. Menus, keys
+ * and what needs a window manager are tests/e2e/gtk.py's. */
+#include <X11/Xatom.h>
+#include <X11/Xlib.h>
+#include <X11/Xutil.h>
+#include <X11/extensions/XTest.h>
+#include <X11/keysym.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "cmocka_all.h"
+#include "display/backend.h"
+#include "display/geometry.h"
+#include "display_conformance.h"
+#include "fake_sink.h"
+
+#define SCREEN_WIDTH  2000
+#define SCREEN_HEIGHT 1600
+#define WAIT_MS       20000
+
+#if defined(__SANITIZE_THREAD__)
+/* Not instrumented; GLib's locks are not pthread's. */
+const char *__tsan_default_suppressions(void);
+const char *__tsan_default_suppressions(void)
+{
+	return "called_from_lib:libglib-2.0.so.0\n"
+	       "called_from_lib:libgobject-2.0.so.0\n"
+	       "called_from_lib:libgio-2.0.so.0\n"
+	       "called_from_lib:libgdk-3.so.0\n"
+	       "called_from_lib:libgtk-3.so.0\n"
+	       "called_from_lib:libcairo.so.2\n"
+	       "called_from_lib:libpixman-1.so.0\n"
+	       "called_from_lib:libX11.so.6\n"
+	       "race:libglib-2.0.so.0\n"
+	       "race:libgobject-2.0.so.0\n"
+	       "race:libgio-2.0.so.0\n"
+	       "race:libgdk-3.so.0\n"
+	       "race:libgtk-3.so.0\n"
+	       "race:libcairo.so.2\n"
+	       "race:libfontconfig.so.1\n"
+	       "race:libpango*\n"
+	       "race:libX11.so.6\n";
+}
+#endif
+#if defined(__SANITIZE_ADDRESS__)
+/* GTK keeps what it has, for as long as the process lives. */
+const char *__lsan_default_suppressions(void);
+const char *__lsan_default_suppressions(void)
+{
+	return "leak:libglib-2.0.so\n"
+	       "leak:libgobject-2.0.so\n"
+	       "leak:libgio-2.0.so\n"
+	       "leak:libgdk-3.so\n"
+	       "leak:libgtk-3.so\n"
+	       "leak:libcairo.so\n"
+	       "leak:libpixman-1.so\n"
+	       "leak:libfontconfig.so\n"
+	       "leak:libpango\n"
+	       "leak:libharfbuzz.so\n"
+	       "leak:librsvg\n"
+	       "leak:libgdk_pixbuf\n"
+	       "leak:libX11.so\n"
+	       "leak:libXcursor.so\n"
+	       "leak:libxcb\n"
+	       "leak:libvte\n"
+	       "leak:ld-linux\n";
+}
+#endif
+
+static char folder[] = "/tmp/vmgui-gtk-XXXXXX";
+static pid_t server;
+static Display *x;
+/* What the window has around the picture. */
+static int border_left, border_top, border_right, border_bottom;
+
+/* ---- The X server ---- */
+
+static bool start_server(void)
+{
+	char number[16] = "", screen[32], fd[16], name[24];
+	int pipe_fds[2];
+	ssize_t length;
+
+	if (pipe(pipe_fds))
+		return false;
+	snprintf(fd, sizeof(fd), "%d", pipe_fds[1]);
+	snprintf(screen, sizeof(screen), "%dx%dx24", SCREEN_WIDTH, SCREEN_HEIGHT);
+	server = fork();
+	if (server == 0) {
+		int null = open("/dev/null", O_RDWR);
+
+		dup2(null, 1);
+		dup2(null, 2);
+		execlp("Xvfb", "Xvfb", "-displayfd", fd, "-screen", "0", screen, "-nolisten", "tcp",
+			"-noreset", (char *)NULL);
+		_exit(127);
+	}
+	close(pipe_fds[1]);
+	length = read(pipe_fds[0], number, sizeof(number) - 1);
+	close(pipe_fds[0]);
+	if (length <= 0) {
+		waitpid(server, NULL, 0);
+		return false;
+	}
+	number[strcspn(number, "\n")] = '\0';
+	snprintf(name, sizeof(name), ":%s", number);
+	setenv("DISPLAY", name, 1);
+	x = XOpenDisplay(name);
+	return x != NULL;
+}
+
+static void stop_server(void)
+{
+	kill(server, SIGTERM);
+	waitpid(server, NULL, 0);
+}
+
+/* Windows come and go while we look. */
+static int ignore_error(Display *display, XErrorEvent *event)
+{
+	(void)display;
+	(void)event;
+	return 0;
+}
+
+/* ---- Looking at the window ---- */
+
+static bool read_title(Window window, char title[128])
+{
+	Atom type, name = XInternAtom(x, "_NET_WM_NAME", False);
+	unsigned long count = 0, left;
+	unsigned char *text = NULL;
+	int format;
+
+	if (XGetWindowProperty(x, window, name, 0, 64, False, AnyPropertyType, &type, &format,
+		    &count, &left, &text) != Success ||
+		!text)
+		return false;
+	snprintf(title, 128, "%.*s", (int)count, (const char *)text);
+	XFree(text);
+	return strstr(title, " - ") != NULL;
+}
+
+static Window find_window(char title[128], XWindowAttributes *attributes)
+{
+	Window root, parent, *children = NULL, found = None;
+	unsigned count = 0;
+
+	if (!XQueryTree(x, DefaultRootWindow(x), &root, &parent, &children, &count))
+		return None;
+	for (unsigned i = 0; i < count && !found; i++) {
+		if (XGetWindowAttributes(x, children[i], attributes) &&
+			attributes->map_state == IsViewable && read_title(children[i], title))
+			found = children[i];
+	}
+	if (children)
+		XFree(children);
+	return found;
+}
+
+static uint32_t *get_pixels(Window window, int left, int top, int width, int height)
+{
+	XImage *image = XGetImage(
+		x, window, left, top, (unsigned)width, (unsigned)height, AllPlanes, ZPixmap);
+	uint32_t *pixels;
+
+	if (!image)
+		return NULL;
+	pixels = calloc((size_t)width * (size_t)height, sizeof(*pixels));
+	for (int row = 0; row < height; row++)
+		for (int column = 0; column < width; column++)
+			pixels[row * width + column] =
+				(uint32_t)XGetPixel(image, column, row) & 0xffffff;
+	XDestroyImage(image);
+	return pixels;
+}
+
+/* The picture's area in the window as it is. */
+static bool capture_area(struct display_picture *area, char title[128])
+{
+	XWindowAttributes attributes;
+	Window window = find_window(title, &attributes);
+	int width, height;
+
+	if (!window)
+		return false;
+	width = attributes.width - border_left - border_right;
+	height = attributes.height - border_top - border_bottom;
+	if (width <= 0 || height <= 0)
+		return false;
+	area->pixels = get_pixels(window, border_left, border_top, width, height);
+	area->width = (uint32_t)width;
+	area->height = (uint32_t)height;
+	return area->pixels != NULL;
+}
+
+/* Where in the area a picture stands that is shown 1:1; a window has a least width, and may be
+ * wider than a small picture. */
+static bool find_picture(const struct display_picture *area, unsigned width, unsigned height,
+	struct placement *place)
+{
+	*place = geometry_place(DISPLAY_SCALE_FIT, 100, (int)width, (int)height, (int)area->width,
+		(int)area->height, 0, 0);
+	return place->width == (int)width && place->height == (int)height;
+}
+
+static void crop(struct display_picture *picture, const struct placement *place)
+{
+	uint32_t *pixels = calloc((size_t)place->width * (size_t)place->height, sizeof(*pixels));
+
+	for (int row = 0; row < place->height; row++)
+		memcpy(pixels + (size_t)row * (size_t)place->width,
+			picture->pixels + (size_t)(place->y + row) * picture->width + place->x,
+			(size_t)place->width * sizeof(*pixels));
+	free(picture->pixels);
+	*picture =
+		(struct display_picture){ pixels, (uint32_t)place->width, (uint32_t)place->height };
+}
+
+/* For the suite: the picture, once the window is as large as it. */
+static bool capture(void *opaque, struct display_picture *picture)
+{
+	struct placement place;
+	unsigned width, height;
+	char title[128];
+
+	(void)opaque;
+	if (!capture_area(picture, title) ||
+		sscanf(strstr(title, " - ") + 3, "running - %ux%u", &width, &height) != 2 ||
+		!find_picture(picture, width, height, &place))
+		return false;
+	crop(picture, &place);
+	return true;
+}
+
+static int64_t now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* ---- A guest that stands still ---- */
+
+struct fixture {
+	struct surface *surface;
+	struct fake_sink sink;
+	struct input_router *router;
+	struct display_backend *backend;
+	struct vm_control control;
+	struct display_settings settings;
+	struct display_host host;
+	atomic_uint powerdowns;
+	atomic_int state;
+};
+
+static void count_powerdown(void *opaque)
+{
+	atomic_fetch_add(&((struct fixture *)opaque)->powerdowns, 1);
+}
+
+static void nothing(void *opaque)
+{
+	(void)opaque;
+}
+
+static enum vm_state state_of(void *opaque)
+{
+	return (enum vm_state)atomic_load(&((struct fixture *)opaque)->state);
+}
+
+static const char *end_reason(void *opaque)
+{
+	return state_of(opaque) == VM_ENDED ? "the guest powered down" : NULL;
+}
+
+static uint32_t reference(uint32_t column, uint32_t row)
+{
+	return (column * 7 & 255) << 16 | (row * 5 & 255) << 8 | ((column ^ row) & 255);
+}
+
+static void draw(struct fixture *fixture, uint32_t width, uint32_t height, bool magenta)
+{
+	const struct rect whole = { 0, 0, width, height };
+	uint32_t *pixels, stride;
+
+	assert_int_equal(surface_write_begin(fixture->surface, width, height, &pixels, &stride), 0);
+	for (uint32_t row = 0; row < height; row++)
+		for (uint32_t column = 0; column < width; column++)
+			pixels[(size_t)row * stride + column] =
+				magenta ? 0xff00ff : reference(column, row);
+	surface_write_end(fixture->surface, &whole, 1);
+}
+
+static struct fixture *fixture_create(void)
+{
+	struct fixture *fixture = calloc(1, sizeof(*fixture));
+	struct error err;
+
+	fixture->surface = surface_create();
+	fake_sink_init(&fixture->sink, "fake", INPUT_KEYBOARD | INPUT_POINTER_ABSOLUTE, UINT_MAX);
+	assert_int_equal(input_router_create(&fixture->router, &err), 0);
+	assert_int_equal(input_router_attach(fixture->router, &fixture->sink.sink), 0);
+	fixture->control = (struct vm_control){ .request_powerdown = count_powerdown,
+		.request_quit = nothing,
+		.request_reset = nothing,
+		.toggle_pause = nothing,
+		.state = state_of,
+		.end_reason = end_reason,
+		.save_screenshot = nothing,
+		.opaque = fixture };
+	fixture->settings = display_settings_default;
+	fixture->host = (struct display_host){ .surface = fixture->surface,
+		.router = fixture->router,
+		.control = &fixture->control,
+		.settings = &fixture->settings,
+		.guest_name = "still" };
+	assert_int_equal(backend_create("gtk", &fixture->host, &fixture->backend, &err), 0);
+	return fixture;
+}
+
+static void start(struct fixture *fixture)
+{
+	struct error err = { "" };
+
+	if (backend_start(fixture->backend, NULL, &err))
+		fail_msg("%s", err.text);
+}
+
+static void fixture_destroy(struct fixture *fixture)
+{
+	backend_destroy(fixture->backend);
+	input_router_destroy(fixture->router);
+	surface_destroy(fixture->surface);
+	fake_sink_fini(&fixture->sink);
+	free(fixture);
+}
+
+/* Finds out what stands around a picture that has one colour of its own. */
+static bool measure_borders(void)
+{
+	struct fixture *fixture = fixture_create();
+	bool found = false;
+
+	draw(fixture, 640, 400, true);
+	start(fixture);
+	for (int64_t until = now_ms() + WAIT_MS; !found && now_ms() < until; usleep(50000)) {
+		struct display_picture all = { .pixels = NULL };
+		int left = INT_MAX, top = INT_MAX, right = -1, bottom = -1;
+		char title[128];
+
+		if (!capture_area(&all, title))
+			continue;
+		for (int i = 0; i < (int)(all.width * all.height); i++) {
+			int column = i % (int)all.width, row = i / (int)all.width;
+
+			if (all.pixels[i] != 0xff00ff)
+				continue;
+			left = column < left ? column : left;
+			right = column > right ? column : right;
+			top = row < top ? row : top;
+			bottom = row > bottom ? row : bottom;
+		}
+		free(all.pixels);
+		if (right - left != 639 || bottom - top != 399)
+			continue;
+		found = true;
+		border_left = left;
+		border_top = top;
+		border_right = (int)all.width - 1 - right;
+		border_bottom = (int)all.height - 1 - bottom;
+	}
+	fixture_destroy(fixture);
+	return found;
+}
+
+/* ---- Tests ---- */
+
+static bool is_scaled(const struct display_picture *area, uint32_t width, uint32_t height,
+	unsigned factor, char text[128])
+{
+	if (area->width != width * factor || area->height != height * factor) {
+		snprintf(text, 128, "%ux%u", area->width, area->height);
+		return false;
+	}
+	for (uint32_t row = 0; row < area->height; row++) {
+		for (uint32_t column = 0; column < area->width; column++) {
+			uint32_t shown = area->pixels[row * area->width + column];
+
+			if (shown == reference(column / factor, row / factor))
+				continue;
+			snprintf(text, 128, "pixel %u,%u is %06x", column, row, shown);
+			return false;
+		}
+	}
+	return true;
+}
+
+static void expect_scaled(uint32_t width, uint32_t height, unsigned factor)
+{
+	char text[128] = "nothing", title[128];
+
+	for (int64_t until = now_ms() + WAIT_MS; now_ms() < until; usleep(50000)) {
+		struct display_picture area = { .pixels = NULL };
+		bool right =
+			capture_area(&area, title) && is_scaled(&area, width, height, factor, text);
+
+		free(area.pixels);
+		if (right)
+			return;
+	}
+	fail_msg("at %u: %s", factor, text);
+}
+
+static void gtk_reference_picture_is_exact_at_whole_factors(void **state)
+{
+	(void)state;
+	for (unsigned factor = 1; factor <= 3; factor++) {
+		for (enum display_filter filter = DISPLAY_FILTER_AUTO;
+			filter <= DISPLAY_FILTER_NEAREST; filter++) {
+			struct fixture *fixture = fixture_create();
+
+			fixture->settings.scale_given = true;
+			fixture->settings.scale = DISPLAY_SCALE_FIXED;
+			fixture->settings.scale_percent = factor * 100;
+			fixture->settings.filter = filter;
+			draw(fixture, 620, 300, false);
+			start(fixture);
+			expect_scaled(620, 300, factor);
+			draw(fixture, 571, 203, false); /* the window follows */
+			expect_scaled(571, 203, factor);
+			fixture_destroy(fixture);
+		}
+	}
+}
+
+static void ask_to_close(void)
+{
+	XEvent event = { .xclient = { .type = ClientMessage,
+				 .message_type = XInternAtom(x, "WM_PROTOCOLS", False),
+				 .format = 32 } };
+	XWindowAttributes attributes;
+	char title[128];
+
+	event.xclient.window = find_window(title, &attributes);
+	event.xclient.data.l[0] = (long)XInternAtom(x, "WM_DELETE_WINDOW", False);
+	assert_true(event.xclient.window != None);
+	XSendEvent(x, event.xclient.window, False, NoEventMask, &event);
+	XFlush(x);
+}
+
+static void expect_ended(struct fixture *fixture, bool ended)
+{
+	for (int64_t until = now_ms() + WAIT_MS;
+		backend_ended(fixture->backend) != ended && now_ms() < until;)
+		usleep(10000);
+	assert_int_equal(backend_ended(fixture->backend), ended);
+}
+
+static void gtk_closing_asks_for_power_down_each_time(void **state)
+{
+	struct fixture *fixture = fixture_create();
+
+	(void)state;
+	draw(fixture, 600, 300, false);
+	start(fixture);
+	expect_scaled(600, 300, 1);
+	for (unsigned i = 1; i <= 2; i++) {
+		ask_to_close();
+		for (int64_t until = now_ms() + WAIT_MS;
+			atomic_load(&fixture->powerdowns) != i && now_ms() < until;)
+			usleep(10000);
+		assert_int_equal(atomic_load(&fixture->powerdowns), i);
+	}
+	assert_false(backend_ended(fixture->backend));
+	fixture_destroy(fixture);
+}
+
+static void gtk_kept_open_closes_after_the_guests_end(void **state)
+{
+	struct fixture *fixture = fixture_create();
+
+	(void)state;
+	fixture->settings.keep_open = true;
+	draw(fixture, 600, 300, false);
+	start(fixture);
+	expect_scaled(600, 300, 1);
+	atomic_store(&fixture->state, VM_ENDED);
+	backend_notify(fixture->backend);
+	usleep(200000);
+	assert_false(backend_ended(fixture->backend));
+	ask_to_close();
+	expect_ended(fixture, true);
+	assert_int_equal(atomic_load(&fixture->powerdowns), 0);
+	fixture_destroy(fixture);
+}
+
+static void gtk_two_at_once_are_refused_in_words(void **state)
+{
+	struct fixture *fixture = fixture_create(), *other = fixture_create();
+	struct error err;
+
+	(void)state;
+	draw(fixture, 600, 300, false);
+	start(fixture);
+	assert_int_equal(backend_start(other->backend, NULL, &err), -EBUSY);
+	assert_non_null(strstr(err.text, "gtk: "));
+	backend_stop(fixture->backend);
+	draw(other, 560, 200, false);
+	start(other);
+	expect_scaled(560, 200, 1);
+	fixture_destroy(other);
+	fixture_destroy(fixture);
+}
+
+/* The last one: GTK is of no use afterwards. */
+static void gtk_lost_desktop_ends_the_window_alone(void **state)
+{
+	struct fixture *fixture = fixture_create();
+	struct error err;
+
+	(void)state;
+	draw(fixture, 600, 300, false);
+	start(fixture);
+	expect_scaled(600, 300, 1);
+	XCloseDisplay(x);
+	x = NULL;
+	stop_server();
+	expect_ended(fixture, true);
+	backend_stop(fixture->backend);
+	assert_int_equal(backend_start(fixture->backend, NULL, &err), -ENODEV);
+	fixture_destroy(fixture);
+}
+
+static void gtk_without_a_session_says_what_to_do(void **state)
+{
+	struct fixture *fixture = fixture_create();
+	char *display = strdup(getenv("DISPLAY"));
+	struct error err = { "" };
+
+	(void)state;
+	unsetenv("DISPLAY");
+	assert_int_equal(backend_start(fixture->backend, "an argument", &err), -EINVAL);
+	assert_non_null(strstr(err.text, "an argument"));
+	assert_int_equal(backend_start(fixture->backend, NULL, &err), -ENODEV);
+	assert_non_null(strstr(err.text, "--vnc"));
+	setenv("DISPLAY", display, 1);
+	free(display);
+	fixture_destroy(fixture);
+}
+
+/* ---- The suite ---- */
+
+static void use(void *opaque, uint32_t width, uint32_t height)
+{
+	XWindowAttributes attributes;
+	KeyCode a = XKeysymToKeycode(x, XK_a);
+	Window window = None, child;
+	struct display_picture area = { .pixels = NULL };
+	struct placement place = { 0, 0, 0, 0 };
+	int left, top;
+	char title[128];
+
+	(void)opaque;
+	/* It has to be there, with its last size. */
+	for (int64_t until = now_ms() + WAIT_MS; now_ms() < until; usleep(20000)) {
+		bool ready =
+			capture_area(&area, title) && find_picture(&area, width, height, &place);
+
+		free(area.pixels);
+		area.pixels = NULL;
+		if (ready)
+			break;
+	}
+	window = find_window(title, &attributes);
+	assert_true(window != None);
+	XSetInputFocus(x, window, RevertToPointerRoot, CurrentTime);
+	XSync(x, False);
+	usleep(300000);
+	XTestFakeKeyEvent(x, a, True, CurrentTime);
+	XTestFakeKeyEvent(x, a, False, CurrentTime);
+	XTranslateCoordinates(x, window, DefaultRootWindow(x),
+		border_left + place.x + (int)width / 2, border_top + place.y + (int)height / 2,
+		&left, &top, &child);
+	XTestFakeMotionEvent(x, 0, left, top, CurrentTime);
+	XFlush(x);
+}
+
+/* With the sizes that windows may have left behind. */
+static void remove_folder(void)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "%s/vmgui/windows", folder);
+	unlink(path);
+	*strrchr(path, '/') = '\0';
+	rmdir(path);
+	snprintf(path, sizeof(path), "%s/fontconfig", folder);
+	rmdir(path);
+	rmdir(folder);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(gtk_reference_picture_is_exact_at_whole_factors),
+		cmocka_unit_test(gtk_closing_asks_for_power_down_each_time),
+		cmocka_unit_test(gtk_kept_open_closes_after_the_guests_end),
+		cmocka_unit_test(gtk_two_at_once_are_refused_in_words),
+		cmocka_unit_test(gtk_lost_desktop_ends_the_window_alone),
+	};
+	const struct CMUnitTest no_session[] = {
+		cmocka_unit_test(gtk_without_a_session_says_what_to_do),
+	};
+	const struct display_conformance conformance = {
+		.backend = "gtk", .capture = capture, .wrong_argument = "nonsense", .use = use
+	};
+	int failed;
+
+	if (!mkdtemp(folder))
+		return 1;
+	/* None of the desktop that this may run on. */
+	unsetenv("WAYLAND_DISPLAY");
+	setenv("GDK_BACKEND", "x11", 1);
+	setenv("HOME", folder, 1);
+	setenv("XDG_RUNTIME_DIR", folder, 1);
+	setenv("XDG_STATE_HOME", folder, 1);
+	setenv("XDG_CACHE_HOME", folder, 1);
+	setenv("DBUS_SESSION_BUS_ADDRESS", "unix:path=/nonexistent", 1);
+	setenv("GSETTINGS_BACKEND", "memory", 1);
+	setenv("NO_AT_BRIDGE", "1", 1);
+	if (!start_server()) {
+		fprintf(stderr, "skipped: Xvfb is not installed\n");
+		return 77;
+	}
+	XSetErrorHandler(ignore_error);
+	failed = cmocka_run_group_tests(no_session, NULL, NULL);
+	if (!measure_borders()) {
+		fprintf(stderr, "no window with a picture in it\n");
+		stop_server();
+		return 1;
+	}
+	failed += display_conformance_run(&conformance);
+	failed += cmocka_run_group_tests(tests, NULL, NULL);
+	remove_folder();
+	return failed;
+}
