@@ -193,7 +193,7 @@ static const char *take_modifiers(const char *text, unsigned *modifiers)
 
 int chord_parse(const char *text, const char *option, struct key_chord *chord, struct error *err)
 {
-	char lower[48], name[48];
+	char lower[48] = "", name[48] = "";
 	const char *key;
 	size_t length = strlen(text), used = 0;
 
@@ -212,7 +212,6 @@ int chord_parse(const char *text, const char *option, struct key_chord *chord, s
 			if (*key != '-')
 				name[used++] = *key;
 		}
-		name[used] = '\0';
 		for (size_t i = 0; i < array_size(modifier_keys); i++) {
 			if (!(chord->modifiers & modifier_keys[i].modifier))
 				continue;

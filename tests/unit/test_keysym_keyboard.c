@@ -515,6 +515,55 @@ static void keysym_keyboard_space_with_shift_keeps_it(void **state)
 	expect("+42 +57 -57 +28 -28 +15 -15 -42 +42 +15 -15 -42 ");
 }
 
+/* Its light never answers: a firmware, or Caps Lock used as another Ctrl. */
+static void keysym_keyboard_caps_lock_without_a_light_is_none(void **state)
+{
+	struct keysym_keyboard keyboard;
+
+	(void)state;
+	start(&keyboard);
+	for (unsigned tries = 0; tries < 2; tries++) {
+		tap(&keyboard, XKB_KEY_Caps_Lock);
+		text[0] = '\0';
+		tap(&keyboard, 'A');
+		/* Reckoned with at first; then the guest had its time, and the next tap counts for
+		 * nothing. */
+		expect(tries ? "+42 +30 -30 -42 " : "+30 -30 ");
+		keyboard.caps.tapped_ns = 0;
+		tap(&keyboard, 'A');
+		expect("+42 +30 -30 -42 ");
+	}
+	/* Its light is one after all. */
+	keysym_keyboard_event(&keyboard, 'A', true, INPUT_LED_CAPS);
+	keysym_keyboard_event(&keyboard, 'A', false, INPUT_LED_CAPS);
+	expect("+30 -30 ");
+	keysym_keyboard_event(&keyboard, XKB_KEY_Caps_Lock, true, INPUT_LED_CAPS);
+	keysym_keyboard_event(&keyboard, XKB_KEY_Caps_Lock, false, INPUT_LED_CAPS);
+	text[0] = '\0';
+	keysym_keyboard_event(&keyboard, 'A', true, INPUT_LED_CAPS);
+	keysym_keyboard_event(&keyboard, 'A', false, INPUT_LED_CAPS);
+	expect("+42 +30 -30 -42 ");
+}
+
+/* Whatever the guest's Num Lock is: both names of a key of the keypad are that key. */
+static void keysym_keyboard_keypad_is_left_to_num_lock(void **state)
+{
+	struct keysym_keyboard keyboard;
+
+	(void)state;
+	start(&keyboard);
+	tap(&keyboard, XKB_KEY_KP_7);
+	tap(&keyboard, XKB_KEY_KP_Home);
+	keysym_keyboard_event(&keyboard, XKB_KEY_Shift_L, true, 0);
+	tap(&keyboard, XKB_KEY_KP_Home);
+	keysym_keyboard_event(&keyboard, XKB_KEY_Shift_L, false, 0);
+	expect("+71 -71 +71 -71 +42 +71 -71 -42 ");
+	/* "7" down, Num Lock, "Home" up. */
+	keysym_keyboard_event(&keyboard, XKB_KEY_KP_7, true, 0);
+	keysym_keyboard_event(&keyboard, XKB_KEY_KP_Home, false, 0);
+	expect("+71 -71 ");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -537,6 +586,8 @@ int main(void)
 		cmocka_unit_test(keysym_keyboard_two_symbols_of_one_key_are_both_typed),
 		cmocka_unit_test(keysym_keyboard_composed_symbols_repeat_with_the_client),
 		cmocka_unit_test(keysym_keyboard_space_with_shift_keeps_it),
+		cmocka_unit_test(keysym_keyboard_caps_lock_without_a_light_is_none),
+		cmocka_unit_test(keysym_keyboard_keypad_is_left_to_num_lock),
 	};
 
 	return cmocka_run_group_tests(tests, group_setup, group_teardown);
