@@ -1,0 +1,106 @@
+#!/usr/bin/env python3
+"""A small Debian desktop under vmgui: what its drivers show is what a VNC client sees, pixel for pixel, and what hands do at vmgui's
+displays is what the guest's kernel and its X server report.
+
+The guest (tests/support/desktop-guest) goes through vesafb, bochs-drm's console, KMS and X on each of them in one boot; vesafb's
+other depths take a boot each. Runs wherever /dev/kvm runs real kernels: tests/e2e/desktop puts it there.
+"""
+
+import argparse
+import contextlib
+import os
+import sys
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
+
+from desktop import Desktop
+from desktop_guest import DesktopGuest, GuestError
+from desktop_hands import Hands
+from desktop_pictures import DEPTHS, Pictures
+from desktop_report import FAILED, check, say
+from installer_guest import free_display
+from rfb import RfbClient
+
+# Two pictures of 3840x2160 and what bochs-drm keeps beside them.
+VRAM = "128"
+EVERYTHING = ("pictures", "depths", "hands")
+
+
+@contextlib.contextmanager
+def guest_on(options, name, displays, **more):
+    """A guest that has come up, and a VNC client of it; it powers off at the end."""
+    number = free_display()
+    if options.qemu:
+        # Its VNC server shows at most 2560x2048, so its modes above that fail.
+        displays = ["-vnc", f"127.0.0.1:{number},share=ignore", "-global", f"VGA.vgamem_mb={VRAM}"]
+    else:
+        displays = [f"--vnc=127.0.0.1:{number}", "--vram", VRAM, *displays]
+    guest = DesktopGuest(options.vmgui, options.system, options.artefacts, name=name, displays=displays, qemu=options.qemu, **more)
+    say("start: " + " ".join(guest.command))
+    try:
+        client = RfbClient(port=5900 + number, timeout=60)
+        client.port = 5900 + number
+        guest.ready(options.boot_seconds)
+        say(f"{name}: up after {time.monotonic() - guest.started:.1f} s")
+        yield guest, client
+        client.close()
+        status = guest.power_off()
+        check(status == 0, f"{name}: power off, status {status}", guest.errors()[-400:])
+        check(not guest.complaints(), f"{name}: no complaint on stderr", guest.complaints()[-400:])
+    except BaseException:
+        say(f"{name}: on stderr: {guest.errors()[-2000:]!r}")
+        raise
+    finally:
+        guest.close()
+
+
+def run(options):
+    first = {"displays": ["--resolution", "1024x768"], "parameters": "vga=0x317" if options.qemu else ""}
+    if "pictures" in options.only:
+        with guest_on(options, "desktop", **first) as (guest, client):
+            Pictures(guest, client, options.artefacts).all()
+    for name, number in DEPTHS if "depths" in options.only else ():
+        given = {"displays": ["--vidmode", hex(number)], "parameters": f"vga={number + 0x200:#x}" if options.qemu else ""}
+        with guest_on(options, name, memory="160M", **given) as (guest, client):
+            Pictures(guest, client, options.artefacts).depth(name)
+    if "hands" in options.only:
+        hands(options)
+
+
+def hands(options):
+    with contextlib.ExitStack() as stack:
+        desktop = None if options.qemu or options.without_sdl else stack.enter_context(Desktop(1300, 980))
+        displays = ["--resolution", "640x480"] + (["--sdl"] if desktop else [])
+        parameters = "vga=0x314" if options.qemu else ""
+        guest, client = stack.enter_context(guest_on(options, "hands", displays, parameters=parameters, desktop=desktop))
+        port = client.port
+        client.close()
+        guest.load_input()
+        guest.shell("modprobe bochs", 120)
+        Hands(guest, port, desktop, options.artefacts).all()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--vmgui", help="the program under test")
+    parser.add_argument("--qemu", metavar="ACCEL", help="try the test itself with QEMU (tcg or kvm)")
+    parser.add_argument("--system", required=True, help="the folder that tests/support/desktop-guest printed")
+    parser.add_argument("--artefacts", default=".", help="folder for pictures and logs")
+    parser.add_argument("--without-sdl", action="store_true")
+    parser.add_argument("--only", nargs="+", default=EVERYTHING, choices=EVERYTHING, help="parts of the test")
+    parser.add_argument("--boot-seconds", type=int, default=240, help="give up when the system is not up after that long")
+    options = parser.parse_args()
+    if bool(options.vmgui) == bool(options.qemu):
+        parser.error("one of --vmgui and --qemu is needed")
+    os.makedirs(options.artefacts, exist_ok=True)
+    try:
+        run(options)
+    except GuestError as error:
+        check(False, str(error))
+    say(f"{len(FAILED)} checks failed" if FAILED else "all seen")
+    return 1 if FAILED else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
