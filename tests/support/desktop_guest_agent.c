@@ -12,6 +12,7 @@
 #include <linux/input.h>
 #include <linux/kd.h>
 #include <poll.h>
+#include <sched.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -88,12 +89,15 @@ static void print_events(struct pollfd *device, int number)
 	}
 }
 
-/* Until killed: every event of every input device, also of those that come later. */
+/* Until killed: every event of every input device, also of those that come later. The kernel keeps
+ * some ten keys for a reader that does not come, so this one goes before everybody else. */
 static int watch(void)
 {
+	const struct sched_param first = { .sched_priority = 50 };
 	struct pollfd polls[MAX_DEVICES + 1];
 	char news[4096];
 
+	sched_setscheduler(0, SCHED_FIFO, &first);
 	for (int n = 0; n < MAX_DEVICES; n++)
 		polls[n].fd = -1;
 	polls[MAX_DEVICES].fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
