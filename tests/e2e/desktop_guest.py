@@ -16,7 +16,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 
 from desktop import Desktop
 from desktop_guest import DesktopGuest, GuestError
-from desktop_hands import Hands
+from desktop_hands import LAYOUTS, Hands
 from desktop_pictures import DEPTHS, Pictures
 from desktop_report import FAILED, check, say
 from installer_guest import free_display
@@ -24,18 +24,21 @@ from rfb import RfbClient
 
 # Two pictures of 3840x2160 and what bochs-drm keeps beside them.
 VRAM = "128"
-EVERYTHING = ("pictures", "depths", "hands")
+PARTS = ("pictures", "depths", "hands", "layouts")
+# A boot each of its own for the layouts that no other boot has takes long: by hand.
+USUAL = ("pictures", "depths", "hands")
+KEYMAPS = {"desktop": "br", "vesafb-8": "fr", "vesafb-15": "es", "vesafb-16": "jp", "vesafb-24": "de"}
 
 
 @contextlib.contextmanager
-def guest_on(options, name, displays, **more):
+def guest_on(options, name, displays, keymap=None, **more):
     """A guest that has come up, and a VNC client of it; it powers off at the end."""
     number = free_display()
     if options.qemu:
         # Its VNC server shows at most 2560x2048, so its modes above that fail.
         displays = ["-vnc", f"127.0.0.1:{number},share=ignore", "-global", f"VGA.vgamem_mb={VRAM}"]
     else:
-        displays = [f"--vnc=127.0.0.1:{number}", "--vram", VRAM, *displays]
+        displays = [f"--vnc=127.0.0.1:{number}", "--vram", VRAM, "--keymap", keymap or KEYMAPS.get(name, "us"), *displays]
     guest = DesktopGuest(options.vmgui, options.system, options.artefacts, name=name, displays=displays, qemu=options.qemu, **more)
     say("start: " + " ".join(guest.command))
     try:
@@ -56,16 +59,28 @@ def guest_on(options, name, displays, **more):
 
 
 def run(options):
-    first = {"displays": ["--resolution", "1024x768"], "parameters": "vga=0x317" if options.qemu else ""}
     if "pictures" in options.only:
-        with guest_on(options, "desktop", **first) as (guest, client):
-            Pictures(guest, client, options.artefacts).all()
+        given = {"displays": ["--resolution", "1024x768"], "parameters": "vga=0x317" if options.qemu else ""}
+        with guest_on(options, "desktop", **given) as (guest, client):
+            Pictures(guest, client, options.artefacts).all(options.all_sizes)
+            symbols(options, guest, client)
     for name, number in DEPTHS if "depths" in options.only else ():
         given = {"displays": ["--vidmode", hex(number)], "parameters": f"vga={number + 0x200:#x}" if options.qemu else ""}
-        with guest_on(options, name, memory="160M", **given) as (guest, client):
+        with guest_on(options, name, memory="192M", **given) as (guest, client):
             Pictures(guest, client, options.artefacts).depth(name)
+            symbols(options, guest, client)
     if "hands" in options.only:
         hands(options)
+    for layout in LAYOUTS if "layouts" in options.only else ():
+        with guest_on(options, f"layout-{layout}", ["--resolution", "640x480"], keymap=layout) as (guest, client):
+            guest.load_input()
+            guest.start_x("fbdev24")
+            symbols(options, guest, client, layout)
+
+
+def symbols(options, guest, client, layout=None):
+    """What a client that knows symbols only types at a guest with vmgui's --keymap."""
+    Hands(guest, client.port, None, options.artefacts).layout_by_symbol(layout or KEYMAPS[guest.name])
 
 
 def hands(options):
@@ -88,7 +103,8 @@ def main():
     parser.add_argument("--system", required=True, help="the folder that tests/support/desktop-guest printed")
     parser.add_argument("--artefacts", default=".", help="folder for pictures and logs")
     parser.add_argument("--without-sdl", action="store_true")
-    parser.add_argument("--only", nargs="+", default=EVERYTHING, choices=EVERYTHING, help="parts of the test")
+    parser.add_argument("--all-sizes", action="store_true", help="every size that the monitor offers")
+    parser.add_argument("--only", nargs="+", default=USUAL, choices=PARTS, help="parts of the test")
     parser.add_argument("--boot-seconds", type=int, default=240, help="give up when the system is not up after that long")
     options = parser.parse_args()
     if bool(options.vmgui) == bool(options.qemu):

@@ -267,10 +267,11 @@ static int graphics(bool on)
 		       : 0;
 }
 
-/* The console blanks, as it does by itself after a while. TIOCLINUX, ioctl_console(2). */
-static int blank_console(void)
+/* The console blanks, as it does by itself after a while, or shows again. TIOCLINUX,
+ * ioctl_console(2). */
+static int blank_console(bool on)
 {
-	char subcode = 14;
+	char subcode = on ? 14 : 4;
 	int tty = open("/dev/tty1", O_RDWR | O_CLOEXEC);
 
 	return tty < 0 || ioctl(tty, TIOCLINUX, &subcode) ? fail("blank") : 0;
@@ -523,12 +524,13 @@ int main(int argc, char **argv)
 	if (!strcmp(what, "graphics"))
 		return graphics(argc > 2 && !strcmp(argv[2], "1"));
 	if (!strcmp(what, "blank"))
-		return blank_console();
+		return blank_console(argc > 2 && !strcmp(argv[2], "1"));
 	if (!strcmp(what, "kms"))
 		return kms();
 	if (!strcmp(what, "port") && argc > 2)
 		return port(argv[2]);
-	printf("usage: agent watch | fb info|draw SEED|rows | graphics 0|1 | blank | kms | port "
+	printf("usage: agent watch | fb info|draw SEED|rows | graphics 0|1 | blank 0|1 | kms | "
+	       "port "
 	       "NAME\n");
 	return 2;
 }

@@ -97,6 +97,7 @@ class Hands:
         command = [word.format(port=self.port, display=self.port - 5900) for word in command]
         program = desktop.start(command, os.path.join(self.artefacts, f"{name}.log"))
         window = desktop.window(title, by="class")
+        say(f"{name} has a window")
         xtest = XTest(desktop.display)
         xtest.focus(window)
         return program, window, xtest
@@ -358,7 +359,7 @@ class Hands:
         self.keyboards()
         if self.desktop:
             self.layouts_by_place("sdl", self.sdl_fingers())
-        self.guest.shell("setxkbmap -layout us")
+        self.layout_by_symbol("us")
         self.lights()
         self.relative()
         self.buttons("relative", 9)
