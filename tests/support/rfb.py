@@ -35,6 +35,8 @@ class RfbError(Exception):
 class RfbClient:
     """One connection. Only the owner's thread may use it."""
 
+    encodings = (ENCODING_RAW,)
+
     def __init__(self, host="127.0.0.1", port=5900, timeout=30, extensions=()):
         """extensions: pseudo-encodings to offer, of those above."""
         self.extensions = tuple(extensions)
@@ -114,7 +116,7 @@ class RfbClient:
         self.name = self._receive(self._unpack(">I")[0]).decode(errors="replace")
         # 32 bits a pixel, little endian, blue first: what every server has without converting.
         self._send(">Bxxx BBBB HHH BBB xxx", 0, 32, 24, 0, 1, 255, 255, 255, 16, 8, 0)
-        encodings = (ENCODING_RAW, ENCODING_DESKTOP_SIZE, *self.extensions)
+        encodings = (*self.encodings, ENCODING_DESKTOP_SIZE, *self.extensions)
         self._send(f">BxH {len(encodings)}i", 2, len(encodings), *encodings)
         self._pixels = bytearray(self.width * self.height * 4)
 
