@@ -10,6 +10,11 @@
 void convert_row(enum pixel_format format, bool big_endian, const uint8_t *source, uint32_t count,
 	const uint32_t palette[256], uint32_t *target);
 
+/* True if `count` pixels are what is shown already; false if they are not, or if only conversion
+ * can tell. A first look, at half the cost. */
+bool convert_is_same(enum pixel_format format, bool big_endian, const uint8_t *source,
+	uint32_t count, const uint32_t *shown);
+
 /* Compares two rows of count pixels. False if they are the same; else the first and last pixels
  * that differ. */
 bool convert_differs(

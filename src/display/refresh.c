@@ -54,8 +54,9 @@
 #define BAND_HEIGHT 32u
 #define MAX_TILES   (DISPLAY_MAX_WIDTH / TILE_WIDTH)
 
-/* A page in which nothing changed for so many looks is not watched any more. */
-#define WATCH_LOOKS 8
+/* A page in which nothing changed for so many looks is not watched any more: they cost as much as
+ * the fault that they spare. Fewer, and a guest that draws slowly for its faults keeps them. */
+#define WATCH_LOOKS 60
 #define LEAVING     UINT8_MAX /* it is not watched since the last look */
 
 /* A guest that changes its mode all the time must not hold a pass for ever. */
@@ -269,17 +270,23 @@ static void read_palette(struct refresh *refresh)
 
 /* ---- Comparing and writing ---- */
 
+static const uint8_t *row_bytes(const struct refresh *refresh, uint32_t y, uint32_t left)
+{
+	const struct display_mode *mode = &refresh->mode;
+
+	return refresh->source->vram + mode->offset_bytes + (uint64_t)y * mode->stride_bytes +
+	       (uint64_t)left * pixel_format_bytes(mode->format);
+}
+
 static void draw_row(
 	struct refresh *refresh, uint32_t y, uint32_t left, uint32_t right, uint32_t *target)
 {
 	const struct display_mode *mode = &refresh->mode;
-	uint64_t offset = mode->offset_bytes + (uint64_t)y * mode->stride_bytes +
-			  (uint64_t)left * pixel_format_bytes(mode->format);
 
 	if (mode->blank)
 		memset(target, 0, (right - left) * sizeof(*target));
 	else
-		convert_row(mode->format, mode->big_endian, refresh->source->vram + offset,
+		convert_row(mode->format, mode->big_endian, row_bytes(refresh, y, left),
 			right - left, refresh->palette, target);
 }
 
@@ -310,7 +317,11 @@ static void note_change(struct refresh *refresh, uint32_t y, uint32_t first, uin
 static void compare_span(struct refresh *refresh, uint32_t y, uint32_t left, uint32_t right)
 {
 	const uint32_t *shown = refresh->pixels + (size_t)y * refresh->surface_width;
+	const struct display_mode *mode = &refresh->mode;
 
+	if (!mode->blank && convert_is_same(mode->format, mode->big_endian,
+				    row_bytes(refresh, y, left), right - left, shown + left))
+		return;
 	draw_row(refresh, y, left, right, refresh->line + left);
 	while (left < right) {
 		uint32_t tile = left / TILE_WIDTH, end = (tile + 1) * TILE_WIDTH;

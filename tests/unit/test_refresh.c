@@ -279,7 +279,7 @@ static void refresh_watches_what_changes_until_it_is_quiet(void **state)
 	struct fixture *f = *state;
 
 	fake_source_set_mode(f->source, 1024, 768, PIXEL_XRGB8888, 0, 0);
-	for (int i = 0; i < 20; i++)
+	for (int i = 0; i < 70; i++)
 		sync_and_look(f);
 	assert_int_equal(f->source->memory->watched, 0);
 	for (uint32_t i = 0; i < 20; i++) {
@@ -287,7 +287,7 @@ static void refresh_watches_what_changes_until_it_is_quiet(void **state)
 		sync_and_look(f);
 		assert_int_equal(f->source->memory->watched, i ? 10 : 0);
 	}
-	for (int i = 0; i < 20; i++)
+	for (int i = 0; i < 70; i++)
 		sync_and_look(f);
 	assert_int_equal(f->count, 0);
 	assert_int_equal(f->source->memory->watched, 0);
