@@ -99,18 +99,20 @@ static void io_delay(const struct machine *machine)
 /* The vCPU that this thread runs, while a device handles a plain IN of it. In the program itself,
  * so that no call into the dynamic linker is needed to find it. */
 static _Thread_local struct vcpu *in_access __attribute__((tls_model("initial-exec")));
+/* Its registers as they were got in that access; KVM gives and takes them all at once. */
+static _Thread_local struct kvm_regs in_registers __attribute__((tls_model("initial-exec")));
 
 static int get_registers(void *opaque, struct guest_registers *registers)
 {
-	struct kvm_regs regs;
+	const struct kvm_regs *regs = &in_registers;
 
 	(void)opaque;
 	if (!in_access)
 		return -ENXIO;
-	if (ioctl(in_access->fd, KVM_GET_REGS, &regs) < 0)
+	if (ioctl(in_access->fd, KVM_GET_REGS, &in_registers) < 0)
 		return -errno;
-	*registers = (struct guest_registers){ regs.rax, regs.rbx, regs.rcx, regs.rdx, regs.rsi,
-		regs.rdi };
+	*registers = (struct guest_registers){ regs->rax, regs->rbx, regs->rcx, regs->rdx,
+		regs->rsi, regs->rdi };
 	return 0;
 }
 
@@ -118,20 +120,18 @@ static int get_registers(void *opaque, struct guest_registers *registers)
  * finished in the next KVM_RUN. */
 static int set_registers(void *opaque, const struct guest_registers *registers)
 {
-	struct kvm_regs regs;
+	struct kvm_regs *regs = &in_registers;
 
 	(void)opaque;
 	if (!in_access)
 		return -ENXIO;
-	if (ioctl(in_access->fd, KVM_GET_REGS, &regs) < 0)
-		return -errno;
-	regs.rax = registers->rax;
-	regs.rbx = registers->rbx;
-	regs.rcx = registers->rcx;
-	regs.rdx = registers->rdx;
-	regs.rsi = registers->rsi;
-	regs.rdi = registers->rdi;
-	return ioctl(in_access->fd, KVM_SET_REGS, &regs) < 0 ? -errno : 0;
+	regs->rax = registers->rax;
+	regs->rbx = registers->rbx;
+	regs->rcx = registers->rcx;
+	regs->rdx = registers->rdx;
+	regs->rsi = registers->rsi;
+	regs->rdi = registers->rdi;
+	return ioctl(in_access->fd, KVM_SET_REGS, regs) < 0 ? -errno : 0;
 }
 
 const struct guest_register_access vcpu_registers = { get_registers, set_registers, NULL };
