@@ -386,6 +386,40 @@ static void vnc_keys_that_nobody_takes_hold_up_neither_others_nor_the_end(void *
 	rfb_close(&client);
 }
 
+static void vnc_keys_that_wait_when_the_machine_is_paused_are_let_go(void **state)
+{
+	struct vnc_fixture *fixture = *state;
+	struct rfb_client client;
+	struct typing typing = { .client = &client };
+	char *text = NULL;
+
+	fake_sink_give_room(&fixture->sink, 0);
+	assert_true(rfb_open(&client, fixture->port, true));
+	type_fast(&typing);
+	assert_true(rfb_request(&client, true));
+	assert_false(rfb_readable(client.fd, 300)); /* it is not read from */
+	input_router_set_running(fixture->router, false);
+	backend_notify(fixture->backend);
+	assert_true(is_through(&client));
+	fake_sink_give_room(&fixture->sink, UINT_MAX);
+	input_router_set_running(fixture->router, true);
+	backend_notify(fixture->backend);
+	assert_true(is_through(&client));
+	fake_sink_take(&fixture->sink, fixture->text, sizeof(fixture->text));
+	assert_true(rfb_key(&client, 'z', true));
+	assert_true(rfb_key(&client, 'z', false));
+	assert_true(is_through(&client));
+	/* What had been taken before the pause may still be coming. */
+	for (int64_t end = vnc_test_now_ms() + RFB_WAIT_MS; vnc_test_now_ms() < end; usleep(1000)) {
+		fake_sink_take(&fixture->sink, fixture->text, sizeof(fixture->text));
+		text = strstr(fixture->text, "+44 -44 ");
+		if (text)
+			break;
+	}
+	assert_non_null(text);
+	rfb_close(&client);
+}
+
 static void vnc_client_that_hangs_up_while_its_keys_wait_is_let_go(void **state)
 {
 	struct vnc_fixture *fixture = *state;
@@ -491,6 +525,7 @@ int main(void)
 		TEST_WITH(vnc_lights_that_are_left_alone_are_not_told, setup_locks_left_alone),
 		TEST(vnc_keys_wait_for_a_guest_that_is_slow_to_take_them),
 		TEST(vnc_keys_that_nobody_takes_hold_up_neither_others_nor_the_end),
+		TEST(vnc_keys_that_wait_when_the_machine_is_paused_are_let_go),
 		TEST(vnc_client_that_hangs_up_while_its_keys_wait_is_let_go),
 		TEST(vnc_client_that_goes_releases_its_scan_codes_and_buttons),
 		TEST(vnc_two_clients_hold_one_key_until_both_let_go),

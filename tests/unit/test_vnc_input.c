@@ -290,6 +290,43 @@ static void vnc_input_shift_by_code_counts_for_symbols(void **state)
 	expect(fixture, "+54 +2 -2 +30 -30 -54 ");
 }
 
+static void vnc_input_locks_follow_what_a_client_shows(void **state)
+{
+	struct fixture *fixture = *state;
+
+	scancode(fixture, 0x1e, 'A', true);
+	scancode(fixture, 0x1e, 'A', false);
+	expect(fixture, "+58 -58 +30 -30 ");
+	/* The guest has answered; then it turns its light off by itself, and that stays. */
+	fake_sink_set_leds(&fixture->sink, INPUT_LED_CAPS);
+	fake_sink_set_leds(&fixture->sink, 0);
+	scancode(fixture, 0x30, 'B', true);
+	scancode(fixture, 0x30, 'B', false);
+	expect(fixture, "+48 -48 ");
+	/* Symbols show Num Lock. */
+	symbol(fixture, XKB_KEY_KP_7, true);
+	symbol(fixture, XKB_KEY_KP_7, false);
+	expect(fixture, "+69 -69 +71 -71 ");
+	/* With Shift held nobody can tell. */
+	scancode(fixture, 0x2a, XKB_KEY_Shift_L, true);
+	scancode(fixture, 0x1e, 'a', true);
+	scancode(fixture, 0x1e, 'a', false);
+	scancode(fixture, 0x2a, XKB_KEY_Shift_L, false);
+	expect(fixture, "+42 +30 -30 -42 ");
+}
+
+static void vnc_input_locks_are_left_alone_if_so_wished(void **state)
+{
+	struct fixture *fixture = *state;
+
+	fixture->input.sync_locks = false;
+	scancode(fixture, 0x1e, 'A', true);
+	scancode(fixture, 0x1e, 'A', false);
+	symbol(fixture, XKB_KEY_KP_7, true);
+	symbol(fixture, XKB_KEY_KP_7, false);
+	expect(fixture, "+30 -30 +71 -71 ");
+}
+
 static void vnc_input_press_without_room_waits_for_it(void **state)
 {
 	struct fixture *fixture = *state;
@@ -332,6 +369,8 @@ int main(void)
 		cmocka_unit_test(vnc_locks_wait_for_the_guest_after_a_lock_key),
 		TEST(vnc_input_altgr_is_one_key_by_code_and_by_symbol),
 		TEST(vnc_input_shift_by_code_counts_for_symbols),
+		TEST(vnc_input_locks_follow_what_a_client_shows),
+		TEST(vnc_input_locks_are_left_alone_if_so_wished),
 		TEST(vnc_input_press_without_room_waits_for_it),
 		TEST(vnc_input_that_may_not_wait_gives_up_once),
 	};
