@@ -15,7 +15,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 
-from demo import Demo, check, compare, expected_picture, press, say, wait
+from demo import WIDTH, Demo, check, compare, expected_picture, press, say, wait
 from wayland import EXTRA, LEFT, MIDDLE, RIGHT, SIDE, WaylandDesktop
 
 CTRL, ALT, SUPER, TAB, PRINT = 29, 56, 125, 15, 99
@@ -186,6 +186,32 @@ def check_xwayland(desktop, program, artefacts, expected):
     window.end()
 
 
+def check_life(desktop, program, artefacts):
+    """Full screen from the start; a window that nobody sees; a still picture; the compositor goes."""
+    window = Window(desktop, program, artefacts, "filling", "--fullscreen", "--absolute")
+    wait(lambda: window.rect()["width"] == 1400, "full screen from the start")
+    wait(lambda: "releases the keyboard" in window.title(), "which has the keyboard")
+    window.hotkey("f")
+    wait(lambda: window.rect()["width"] == WIDTH, "and back")
+    check(True, "full screen from the start")
+    window.end()
+    window = Window(desktop, program, artefacts, "moving", "--move=60")
+    desktop.message('[title="moving - .*"]', "move container to workspace 3")
+    time.sleep(1)
+    window.end()
+    window = Window(desktop, program, artefacts, "still", "--absolute")
+    time.sleep(1)
+    before = window.demo.ticks()
+    time.sleep(5)
+    ticks = window.demo.ticks() - before
+    check(ticks <= 2, f"a static picture costs nothing ({ticks} ticks in 5 s)")
+    desktop.end_server()
+    wait(lambda: "the desktop session is gone" in window.demo.text(), "the window notices")
+    time.sleep(0.5)
+    check(window.demo.process.poll() is None, "the guest survives its compositor")
+    window.end()
+
+
 def enlarged(image, factor):
     """Each pixel as a square."""
     data = bytearray()
@@ -221,6 +247,8 @@ def main():
             check_xwayland(desktop, arguments.demo, artefacts, expected)
         else:
             say("left out: Xwayland is not installed")
+    with WaylandDesktop() as desktop:
+        check_life(desktop, arguments.demo, artefacts)
     # An output with twice the pixels: as large as elsewhere, each pixel a square; at 100% pixel by pixel.
     with WaylandDesktop(2800, 2000, scale=2) as desktop:
         window = Window(desktop, arguments.demo, artefacts, "hidpi", "--absolute")

@@ -308,6 +308,11 @@ class WaylandDesktop:
         width, height = map(int, size.split())
         return Image(width, height, bytearray(data))
 
+    def end_server(self):
+        """The compositor goes away under its programs."""
+        self._server.terminate()
+        self._server.wait()
+
     def close(self):
         """Ends every program and the compositor."""
         for program in self._programs + [self._server]:

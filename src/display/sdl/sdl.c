@@ -231,6 +231,10 @@ static void handle(struct sdl_window *sdl, const SDL_Event *event)
 	case SDL_WINDOWEVENT:
 		handle_window(sdl, &event->window);
 		break;
+	case SDL_QUIT: /* signals and the last window do not make one */
+		log_warn("sdl", "the desktop session is gone, and the window with it");
+		sdl->closed = true;
+		break;
 	case SDL_RENDER_TARGETS_RESET:
 		view_restore(&sdl->view, false);
 		break;

@@ -38,7 +38,7 @@ struct sdl_window {
 	struct input_outbox outbox;
 	enum vm_state state;
 	bool help;   /* is shown */
-	bool closed; /* by the user, and there is no guest to be asked */
+	bool closed; /* the user has no guest left to close it for, or the session is gone */
 	char title[256];
 
 	enum grab_reason grab;
