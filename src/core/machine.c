@@ -326,7 +326,7 @@ static void reset_guest(struct machine *machine, struct error *err)
 	if (!ret)
 		ret = load_guest(machine, err);
 	if (ret) {
-		end(machine, EXIT_STATUS_FAILURE, "it could not be started again");
+		end(machine, EXIT_STATUS_FAILURE, "the guest could not be started again");
 		return;
 	}
 	/* Requests that the old guest left behind are void; those of people are not. */
@@ -362,7 +362,7 @@ static void press_power_button(struct machine *machine)
 	uint64_t now = clock_now_ns();
 
 	if (machine->power_button_ns && now - machine->power_button_ns < POWER_BUTTON_AGAIN_NS) {
-		end(machine, EXIT_STATUS_OK, "it was asked to end twice");
+		end(machine, EXIT_STATUS_OK, "the guest was asked to end twice");
 		return;
 	}
 	machine->power_button_ns = now;
@@ -424,7 +424,7 @@ static void handle_requests(struct machine *machine, struct error *err)
 		log_debug("machine", "the guest powered off");
 		end(machine, EXIT_STATUS_OK, "the guest powered down");
 	} else if (requests & MACHINE_QUIT) {
-		end(machine, EXIT_STATUS_OK, "it was forced off");
+		end(machine, EXIT_STATUS_OK, "the guest was forced off");
 	} else if (requests & MACHINE_TRIPLE_FAULT && machine->config.no_reboot) {
 		log_error("machine", "the guest crashed: triple fault");
 		end(machine, EXIT_STATUS_CRASH, "the guest crashed: triple fault");
@@ -459,7 +459,7 @@ static void handle_signal(struct machine *machine, int signal_fd)
 		/* A guest that has not gone by itself goes with the second one, whenever it comes.
 		 */
 		if (machine->told_to_end) {
-			end(machine, EXIT_STATUS_OK, "it was told to end twice");
+			end(machine, EXIT_STATUS_OK, "the guest was told to end twice");
 			break;
 		}
 		machine->told_to_end = true;
@@ -518,7 +518,7 @@ static void run_loop(
 		if (timeout == 0) {
 			log_error("machine", "--timeout %u: the guest has not ended by itself",
 				machine->config.timeout_seconds);
-			end(machine, EXIT_STATUS_TIMEOUT, "its time was up (--timeout)");
+			end(machine, EXIT_STATUS_TIMEOUT, "the guest's time was up (--timeout)");
 			break;
 		}
 		if (poll(fds, array_size(fds), timeout) < 0)
@@ -557,14 +557,14 @@ int machine_run(struct machine *machine, const struct machine_hooks *hooks, stru
 		return EXIT_STATUS_FAILURE;
 	}
 	if (ends_before_start()) {
-		end(machine, EXIT_STATUS_OK, "it was told to end before it began");
+		end(machine, EXIT_STATUS_OK, "the guest was told to end before it began");
 	} else {
 		set_state(machine, VM_RUNNING);
 		atomic_store(&machine->hold, false);
 	}
 	for (unsigned i = 0; i < machine->vcpu_count && !machine->ended; i++) {
 		if (vcpu_start(machine->vcpus[i], err))
-			end(machine, EXIT_STATUS_FAILURE, "it could not be started");
+			end(machine, EXIT_STATUS_FAILURE, "the guest could not be started");
 	}
 	run_loop(machine, signal_fd, deadline, err);
 	close(signal_fd);

@@ -116,7 +116,7 @@ def dialog(desktop, vmgui, artefacts):
     rows = [y for y in range(picture.height) if any(picture.row(y))]
     row = picture.row((rows[0] + rows[-1]) // 2)
     columns = [x for x in range(picture.width) if any(row[x * 3 : x * 3 + 3])]
-    desktop.xdotool("mousemove", (columns[0] + columns[-1]) // 2, rows[-1] - 38)
+    desktop.xdotool("mousemove", (columns[0] + columns[-1]) // 2, rows[-1] - 25)
     time.sleep(0.5)
     desktop.xdotool("click", 1)
     check(run.ended() == 2, "then vmgui ends with its status")
@@ -142,7 +142,7 @@ def stays_open(desktop, vmgui, artefacts, display):
         window = desktop.window("stays")
         desktop.picture(window).save(os.path.join(artefacts, f"stays-{display}.png"))
         title = desktop.xdotool("getwindowname", window).strip()
-        check("its time was up" in title or "ended" in title, f"its title says so: {title}")
+        check("time was up" in title or "ended" in title, f"its title says so: {title}")
         if how == "closed":
             desktop.ask_to_close(window)
         else:
@@ -163,6 +163,8 @@ def main():
     if not os.access("/dev/kvm", os.R_OK | os.W_OK):
         say("skipped: no usable /dev/kvm on this machine")
         return 77
+    options.vmgui = os.path.abspath(options.vmgui)
+    options.artefacts = os.path.abspath(options.artefacts)
     os.makedirs(options.artefacts, exist_ok=True)
     answers_on_stderr(options.vmgui, options.artefacts)
     falls_back_to_vnc(options.vmgui, options.artefacts)

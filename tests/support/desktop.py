@@ -18,19 +18,19 @@ class DesktopError(Exception):
 
 
 def read_xwd(data):
-    """The picture in an X window dump of 32 bits a pixel (what xwd writes)."""
+    """The picture in an X window dump (what xwd writes): 32 bits a pixel, or 24 where it had to join windows of several kinds."""
     fields = struct.unpack(">25I", data[:100])
     header_size, depth, width, height = fields[0], fields[3], fields[4], fields[5]
     little_endian, bits_per_pixel, bytes_per_line, colours = fields[7] == 0, fields[11], fields[12], fields[19]
-    if bits_per_pixel != 32 or depth not in (24, 32):
+    if bits_per_pixel not in (24, 32) or depth not in (24, 32):
         raise DesktopError(f"a window dump of {bits_per_pixel} bits a pixel")
-    start = header_size + colours * 12
+    start, size = header_size + colours * 12, bits_per_pixel // 8
     pixels = b"".join(
-        data[start + y * bytes_per_line : start + y * bytes_per_line + width * 4] for y in range(height)
+        data[start + y * bytes_per_line : start + y * bytes_per_line + width * size] for y in range(height)
     )
     rgb = bytearray(width * height * 3)
     for channel in range(3):
-        rgb[channel::3] = pixels[2 - channel if little_endian else channel + 1 :: 4]
+        rgb[channel::3] = pixels[2 - channel if little_endian else channel + size - 3 :: size]
     return Image(width, height, rgb)
 
 
