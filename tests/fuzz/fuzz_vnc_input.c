@@ -38,6 +38,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	static struct fake_sink sink;
 	static struct input_router *router;
 	static struct keymap *keymap;
+	static struct vnc_place place = { .lock = PTHREAD_MUTEX_INITIALIZER };
 	struct vnc_pointer_view view = { .width = 640, .height = 480 };
 	struct vnc_input input = { .sender.name = "client" };
 	bool extended_buttons = false;
@@ -53,7 +54,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	input.sender.source = input_source_create(router, "client", NULL);
 	if (!input.sender.source)
 		abort();
-	vnc_input_init(&input, keymap, true);
+	vnc_input_init(&input, keymap, &place, true);
 	while (size) {
 		struct vnc_message message;
 		size_t have = 1;
@@ -89,5 +90,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			abort();
 	}
 	sink.length = 0;
+	place.known = false;
 	return 0;
 }

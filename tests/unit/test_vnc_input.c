@@ -190,6 +190,7 @@ struct fixture {
 	struct fake_sink sink;
 	struct input_router *router;
 	struct keymap *keymap;
+	struct vnc_place place;
 	struct vnc_input input;
 	unsigned waits;
 	char text[4096];
@@ -225,7 +226,8 @@ static int setup(void **state)
 			.name = "client",
 			.wait = give_room,
 			.opaque = fixture };
-	vnc_input_init(&fixture->input, fixture->keymap, true);
+	pthread_mutex_init(&fixture->place.lock, NULL);
+	vnc_input_init(&fixture->input, fixture->keymap, &fixture->place, true);
 	*state = fixture;
 	return 0;
 }

@@ -11,7 +11,8 @@ struct fixture {
 	struct input_router *router;
 	struct input_source *source;
 	struct vnc_sender sender;
-	struct vnc_pointer pointer;
+	struct vnc_place place;
+	struct vnc_pointer pointer, other;
 	enum vnc_pointer_mode mode;
 	char text[4096];
 };
@@ -25,6 +26,8 @@ static int setup_with(void **state, unsigned capability)
 	assert_int_equal(input_router_attach(fixture->router, &fixture->sink.sink), 0);
 	fixture->source = input_source_create(fixture->router, "client", NULL);
 	fixture->sender = (struct vnc_sender){ .source = fixture->source, .name = "client" };
+	pthread_mutex_init(&fixture->place.lock, NULL);
+	fixture->pointer.place = fixture->other.place = &fixture->place;
 	*state = fixture;
 	return 0;
 }
@@ -50,14 +53,20 @@ static int teardown(void **state)
 	return 0;
 }
 
-static void event(struct fixture *fixture, unsigned buttons, int x, int y)
+static void event_of(
+	struct fixture *fixture, struct vnc_pointer *pointer, unsigned buttons, int x, int y)
 {
 	const struct vnc_pointer_view view = { .width = 640,
 		.height = 480,
 		.capabilities = input_router_active(fixture->router),
 		.mode = fixture->mode };
 
-	vnc_pointer_event(&fixture->pointer, &fixture->sender, &view, buttons, x, y);
+	vnc_pointer_event(pointer, &fixture->sender, &view, buttons, x, y);
+}
+
+static void event(struct fixture *fixture, unsigned buttons, int x, int y)
+{
+	event_of(fixture, &fixture->pointer, buttons, x, y);
 }
 
 static void expect(struct fixture *fixture, const char *text)
@@ -88,6 +97,26 @@ static void vnc_pointer_relative_guest_gets_differences(void **state)
 	event(fixture, 0, 103, 198);
 	event(fixture, 0, 103, 198);
 	expect(fixture, "rel(3,-2) sync ");
+}
+
+static void vnc_pointer_of_two_clients_is_one_in_the_guest(void **state)
+{
+	struct fixture *fixture = *state;
+
+	event(fixture, 0, 100, 200);
+	event_of(fixture, &fixture->other, 0, 10, 20);
+	expect(fixture, "rel(-1280,-960) sync rel(100,200) sync rel(-1280,-960) sync rel(10,20) "
+			"sync ");
+	/* From where the other one has left it; also for a click at one's own old place. */
+	event(fixture, 0, 101, 200);
+	event_of(fixture, &fixture->other, 1, 10, 20);
+	expect(fixture, "rel(91,180) sync rel(-91,-180) sync b+272 sync ");
+	/* Nobody knows where it is after motion of a client that sends such. */
+	fixture->mode = VNC_POINTER_RELATIVE;
+	event_of(fixture, &fixture->other, 1, VNC_MOTION_ZERO + 1, VNC_MOTION_ZERO);
+	fixture->mode = VNC_POINTER_PLACES;
+	event(fixture, 0, 101, 200);
+	expect(fixture, "rel(1,0) sync rel(-1280,-960) sync rel(101,200) sync ");
 }
 
 static void vnc_pointer_edges_pin_the_guest_there(void **state)
@@ -175,6 +204,7 @@ int main(void)
 #define TEST(name, setup) cmocka_unit_test_setup_teardown(name, setup, teardown)
 		TEST(vnc_pointer_absolute_guest_gets_places, setup_absolute),
 		TEST(vnc_pointer_relative_guest_gets_differences, setup_relative),
+		TEST(vnc_pointer_of_two_clients_is_one_in_the_guest, setup_relative),
 		TEST(vnc_pointer_edges_pin_the_guest_there, setup_relative),
 		TEST(vnc_pointer_buttons_and_wheel_are_theirs, setup_absolute),
 		TEST(vnc_pointer_motion_of_a_client_goes_to_the_guest_as_it_is, setup_relative),

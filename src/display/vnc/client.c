@@ -160,7 +160,7 @@ static int open_input(struct vnc_client *client)
 		.name = client->name,
 		.wait = wait_for_room,
 		.opaque = client };
-	vnc_input_init(&client->input, server->keymap,
+	vnc_input_init(&client->input, server->keymap, &server->place,
 		display_backend_settings(server->backend)->sync_locks);
 	return 0;
 }
@@ -317,6 +317,22 @@ static void describe(struct vnc_client *client, int fd)
 		snprintf(client->name, sizeof(client->name), "client %u", client->index);
 }
 
+/* A client may be gone without a word: its machine was switched off. */
+static void notice_its_end(int fd)
+{
+	static const struct {
+		int level, name, value;
+	} options[] = {
+		{ SOL_SOCKET, SO_KEEPALIVE, 1 },
+		{ IPPROTO_TCP, TCP_KEEPIDLE, 60 },
+		{ IPPROTO_TCP, TCP_KEEPINTVL, 15 },
+		{ IPPROTO_TCP, TCP_KEEPCNT, 4 },
+	};
+
+	for (size_t i = 0; i < array_size(options); i++)
+		setsockopt(fd, options[i].level, options[i].name, &options[i].value, sizeof(int));
+}
+
 static void *client_main(void *opaque)
 {
 	struct vnc_client *client = opaque;
@@ -331,6 +347,7 @@ static void *client_main(void *opaque)
 	pthread_setname_np(pthread_self(), name);
 	describe(client, fd);
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)); /* no TCP: no need */
+	notice_its_end(fd);
 	if (vnc_handshake(client, fd, vnc_now_ms() + VNC_HANDSHAKE_SECONDS * 1000) == 0 &&
 		vnc_updates_open(client)) {
 		vnc_updates_first_look(client);
@@ -443,6 +460,7 @@ int vnc_clients_init(struct vnc_server *server, struct error *err)
 	rfbLog = log_library;
 	rfbErr = log_library;
 	pthread_mutex_init(&server->lock, NULL);
+	pthread_mutex_init(&server->place.lock, NULL);
 	vnc_extensions_register();
 	for (unsigned i = 0; i < VNC_MAX_CLIENTS; i++) {
 		struct vnc_client *client = &server->clients[i];
@@ -489,5 +507,6 @@ void vnc_clients_fini(struct vnc_server *server)
 		client->screen = NULL;
 	}
 	vnc_extensions_unregister();
+	pthread_mutex_destroy(&server->place.lock);
 	pthread_mutex_destroy(&server->lock);
 }

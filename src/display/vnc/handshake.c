@@ -200,21 +200,24 @@ static const char simple_client[] = "RFB 003.003\n\1";
 #define SIMPLE_CLIENT_STEPS  2
 #define SIMPLE_ANSWERS_BYTES (VERSION_BYTES + 4)
 
-/* A client of the library's, up to its ServerInit, which can be read from *fd; -errno. */
-static int make_client(rfbScreenInfoPtr screen, rfbClientPtr *rfb_out, int *fd)
+/* A client of the library's, up to its ServerInit, which can be read from *fd; NULL: *result tells
+ * why. */
+static rfbClientPtr make_client(rfbScreenInfoPtr screen, int *fd, int *result)
 {
 	char answers[SIMPLE_ANSWERS_BYTES];
 	rfbClientPtr rfb;
 	int pair[2];
 
+	*result = -EMFILE;
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
-		return -errno;
+		return NULL;
 	if (pair[0] > FD_LIMIT ||
 		write_all(pair[1], simple_client, sizeof(simple_client) - 1) < 0) {
 		close(pair[0]);
 		close(pair[1]);
-		return -EMFILE;
+		return NULL;
 	}
+	*result = -EPROTO;
 	rfb = rfbNewClient(screen, pair[0]); /* owns pair[0] from here on */
 	for (int i = 0; rfb && i < SIMPLE_CLIENT_STEPS && !vnc_client_is_shut(rfb); i++)
 		rfbProcessClientMessage(rfb);
@@ -225,11 +228,11 @@ static int make_client(rfbScreenInfoPtr screen, rfbClientPtr *rfb_out, int *fd)
 			rfbClientConnectionGone(rfb);
 		}
 		close(pair[1]);
-		return -EPROTO;
+		return NULL;
 	}
-	*rfb_out = rfb;
 	*fd = pair[1];
-	return 0;
+	*result = 0;
+	return rfb;
 }
 
 rfbClientPtr vnc_handshake_finish(struct vnc_client *client, int fd)
@@ -239,8 +242,8 @@ rfbClientPtr vnc_handshake_finish(struct vnc_client *client, int fd)
 	ssize_t length;
 	int from, result;
 
-	result = make_client(client->screen, &rfb, &from);
-	if (result)
+	rfb = make_client(client->screen, &from, &result);
+	if (!rfb)
 		goto fail;
 	length = recv(from, server_init, sizeof(server_init), MSG_DONTWAIT);
 	close(from);
@@ -268,8 +271,8 @@ int vnc_handshake_warm_up(struct vnc_server *server)
 
 	if (*server->password.text)
 		(void)vnc_password_matches(&server->password, challenge, challenge);
-	result = make_client(server->clients[0].screen, &rfb, &fd);
-	if (result)
+	rfb = make_client(server->clients[0].screen, &fd, &result);
+	if (!rfb)
 		return result;
 	close(fd);
 	rfbCloseClient(rfb);

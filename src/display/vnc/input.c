@@ -30,9 +30,10 @@ static void emit(void *opaque, unsigned code, bool down)
 	vnc_send(opaque, code, down);
 }
 
-void vnc_input_init(struct vnc_input *input, const struct keymap *keymap, bool sync_locks)
+void vnc_input_init(struct vnc_input *input, const struct keymap *keymap, struct vnc_place *place,
+	bool sync_locks)
 {
-	memset(&input->pointer, 0, sizeof(input->pointer));
+	input->pointer = (struct vnc_pointer){ .place = place };
 	memset(&input->locks, 0, sizeof(input->locks));
 	input->modifiers = 0;
 	input->sync_locks = sync_locks;

@@ -25,7 +25,8 @@ struct vnc_input {
 	bool sync_locks;    /* the guest's lock lights follow the client's */
 };
 
-void vnc_input_init(struct vnc_input *input, const struct keymap *keymap, bool sync_locks);
+void vnc_input_init(struct vnc_input *input, const struct keymap *keymap, struct vnc_place *place,
+	bool sync_locks);
 /* leds: the guest's, enum input_led mask. Blocks as the sender does. */
 void vnc_input_message(struct vnc_input *input, const struct vnc_message *message,
 	const struct vnc_pointer_view *view, unsigned leds);

@@ -47,36 +47,51 @@ static void move_by(struct vnc_pointer *pointer, struct input_source *source, in
 	pointer->known = false;
 	if (!dx && !dy)
 		return;
+	pthread_mutex_lock(&pointer->place->lock);
+	pointer->place->known = false;
 	input_source_relative(source, dx, dy);
 	input_source_sync(source);
+	pthread_mutex_unlock(&pointer->place->lock);
+}
+
+/* A place for a guest with a mouse. */
+static void move_mouse_to(struct vnc_pointer *pointer, struct input_source *source,
+	const struct vnc_pointer_view *view, int x, int y)
+{
+	const int width = view->width, height = view->height;
+	struct vnc_place *place = pointer->place;
+
+	pthread_mutex_lock(&place->lock);
+	if (!pointer->known || !place->known) {
+		input_source_relative(source, -2 * width, -2 * height);
+		input_source_sync(source);
+		input_source_relative(source, step(0, x, width), step(0, y, height));
+		input_source_sync(source);
+	} else if (place->x != x || place->y != y) {
+		input_source_relative(source, step(place->x, x, width), step(place->y, y, height));
+		input_source_sync(source);
+	}
+	place->known = true;
+	place->x = x;
+	place->y = y;
+	pthread_mutex_unlock(&place->lock);
 }
 
 static void move_to(struct vnc_pointer *pointer, struct input_source *source,
 	const struct vnc_pointer_view *view, int x, int y)
 {
-	const int width = view->width, height = view->height;
-
 	if (view->capabilities & INPUT_POINTER_ABSOLUTE) {
 		if (pointer->known && pointer->x == x && pointer->y == y)
 			return;
-		input_source_absolute(
-			source, (unsigned)x, (unsigned)y, (unsigned)width, (unsigned)height);
+		input_source_absolute(source, (unsigned)x, (unsigned)y, (unsigned)view->width,
+			(unsigned)view->height);
+		input_source_sync(source);
 	} else if (view->capabilities & INPUT_POINTER_RELATIVE) {
-		if (!pointer->known) {
-			input_source_relative(source, -2 * width, -2 * height);
-			input_source_sync(source);
-			input_source_relative(source, step(0, x, width), step(0, y, height));
-		} else if (pointer->x != x || pointer->y != y) {
-			input_source_relative(
-				source, step(pointer->x, x, width), step(pointer->y, y, height));
-		} else {
-			return;
-		}
+		move_mouse_to(pointer, source, view, x, y);
 	} else {
 		pointer->known = false; /* the guest has no pointer yet */
 		return;
 	}
-	input_source_sync(source);
 	pointer->known = true;
 	pointer->x = x;
 	pointer->y = y;

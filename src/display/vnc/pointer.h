@@ -7,11 +7,14 @@
  * drifts from the client's whenever the guest accelerates. So at an edge of the picture the
  * difference is made larger than the picture: that pins the guest's pointer to the same edge, and a
  * client (or a test) gets both together again by touching two edges, that is, a corner. The first
- * event does so by itself, as nobody knows where the guest's pointer is.
+ * event does so by itself, as nobody knows where the guest's pointer is. Several clients share the
+ * one pointer, and so what is known of its place.
  *
  * Threads: one client's input thread. */
 #ifndef VMGUI_DISPLAY_VNC_POINTER_H
 #define VMGUI_DISPLAY_VNC_POINTER_H
+
+#include <pthread.h>
 
 #include "display/vnc/sender.h"
 
@@ -30,9 +33,17 @@ struct vnc_pointer_view {
 	enum vnc_pointer_mode mode;
 };
 
-/* Zeroed storage is a fresh one. */
+/* Where the guest's pointer should be, while it has a mouse only; one for all clients. */
+struct vnc_place {
+	pthread_mutex_t lock; /* taken before the router's; covers what follows and its sending */
+	bool known;
+	int x, y;
+};
+
+/* Zeroed storage with a place is a fresh one. */
 struct vnc_pointer {
-	bool known; /* x and y are where the guest's pointer should be */
+	struct vnc_place *place;
+	bool known; /* x and y are where this client pointed last */
 	int x, y;
 	unsigned buttons;
 };

@@ -15,6 +15,9 @@
  * touch: an encoder never sees a half-written update, and a slow client holds up nobody; what it
  * missed comes as one update when it asks again. The copy costs memory while the client is there.
  *
+ * A client's input is not read while the guest takes no keys. What extensions beyond the RFC it
+ * uses is in extensions.c, what its messages mean in input.h.
+ *
  * Lock order: a client's sendMutex (the library's), then the surface's or server->lock, then the
  * client's updateMutex (the library's; it never sends with that one held). */
 #ifndef VMGUI_DISPLAY_VNC_SERVER_H
@@ -110,7 +113,8 @@ struct vnc_server {
 	unsigned next_refused;
 
 	pthread_mutex_t lock;
-	int64_t last_turn; /* lock; when the last wrong password is answered, vnc_now_ms */
+	int64_t last_turn;      /* lock; when the last wrong password is answered, vnc_now_ms */
+	struct vnc_place place; /* has a lock of its own */
 	struct vnc_client clients[VNC_MAX_CLIENTS];
 };
 
