@@ -153,6 +153,11 @@ static void vnc_locks_are_seen_in_letters_and_on_the_keypad(void **state)
 	assert_int_equal(shown(&locks, XKB_KEY_KP_7, 0, 0), IS_ON(INPUT_LED_NUM));
 	assert_int_equal(shown(&locks, XKB_KEY_KP_Decimal, KEY_KPDOT, 0), 0);
 	assert_int_equal(shown(&locks, XKB_KEY_KP_Add, KEY_KPPLUS, 0), 0);
+	assert_int_equal(shown(&locks, XKB_KEY_KP_Delete, KEY_KPDOT, 0), IS_OFF(INPUT_LED_NUM));
+	/* A Brazilian keypad's other point is one with and without; a lone symbol may be that. */
+	assert_int_equal(shown(&locks, XKB_KEY_KP_Separator, KEY_KPCOMMA, 0), 0);
+	assert_int_equal(shown(&locks, XKB_KEY_KP_Separator, 0, 0), 0);
+	assert_int_equal(shown(&locks, XKB_KEY_KP_Separator, KEY_KPDOT, 0), IS_ON(INPUT_LED_NUM));
 	assert_int_equal(shown(&locks, XKB_KEY_KP_Home, KEY_KP7, 0), IS_OFF(INPUT_LED_NUM));
 	assert_int_equal(shown(&locks, XKB_KEY_Home, KEY_HOME, 0), 0);
 }

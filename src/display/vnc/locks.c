@@ -1,6 +1,7 @@
 /* Lock lights from key presses; see locks.h. */
 #include "display/vnc/locks.h"
 
+#include <linux/input-event-codes.h>
 #include <xkbcommon/xkbcommon-keysyms.h>
 
 #include "core/input_sink.h"
@@ -19,17 +20,28 @@ static unsigned lock_of_key(uint32_t keysym)
 	}
 }
 
+/* The keys that are digits or arrows as Num Lock has it; 0: who knows. */
+static bool is_numeric_key(unsigned code)
+{
+	return !code || code == KEY_KPDOT ||
+	       (code >= KEY_KP7 && code <= KEY_KP0 && code != KEY_KPMINUS && code != KEY_KPPLUS);
+}
+
 /* Which lock the symbol shows, and in *on whether it is on. */
 static unsigned lock_of_symbol(uint32_t keysym, unsigned code, bool *on)
 {
 	*on = false;
-	if ((keysym >= XKB_KEY_KP_0 && keysym <= XKB_KEY_KP_9) || keysym == XKB_KEY_KP_Decimal ||
-		keysym == XKB_KEY_KP_Separator) {
-		*on = true;
-		return INPUT_LED_NUM;
+	if (is_numeric_key(code)) {
+		/* A point of its own, which is one always, some keypads have besides. */
+		if ((keysym >= XKB_KEY_KP_0 && keysym <= XKB_KEY_KP_9) ||
+			(code &&
+				(keysym == XKB_KEY_KP_Decimal || keysym == XKB_KEY_KP_Separator))) {
+			*on = true;
+			return INPUT_LED_NUM;
+		}
+		if (keysym >= XKB_KEY_KP_Home && keysym <= XKB_KEY_KP_Delete)
+			return INPUT_LED_NUM;
 	}
-	if (keysym >= XKB_KEY_KP_Home && keysym <= XKB_KEY_KP_Delete)
-		return INPUT_LED_NUM;
 	/* A letter without its key may come from anywhere, and its case is all it means. */
 	if (code && keysym >= XKB_KEY_A && keysym <= XKB_KEY_Z) {
 		*on = true;
