@@ -6,6 +6,39 @@
 
 #define BAR_MS 2500
 
+/* Gone, it has to be hidden: a revealer keeps a row of pixels, and their pointer. */
+static void on_revealed(GObject *object, GParamSpec *spec, gpointer opaque)
+{
+	GtkRevealer *revealer = GTK_REVEALER(object);
+
+	(void)spec;
+	(void)opaque;
+	if (!gtk_revealer_get_child_revealed(revealer) && !gtk_revealer_get_reveal_child(revealer))
+		gtk_widget_hide(GTK_WIDGET(revealer));
+}
+
+static void reveal(GtkWidget *revealer, bool shown)
+{
+	if (shown)
+		gtk_widget_show(revealer);
+	gtk_revealer_set_reveal_child(GTK_REVEALER(revealer), shown);
+}
+
+static GtkWidget *create_revealer(GtkWidget *child, GtkAlign vertical, GtkAlign horizontal,
+	GtkRevealerTransitionType transition)
+{
+	GtkWidget *revealer = gtk_revealer_new();
+
+	gtk_container_add(GTK_CONTAINER(revealer), child);
+	gtk_widget_show_all(child);
+	gtk_widget_set_no_show_all(revealer, TRUE);
+	gtk_widget_set_valign(revealer, vertical);
+	gtk_widget_set_halign(revealer, horizontal);
+	gtk_revealer_set_transition_type(GTK_REVEALER(revealer), transition);
+	g_signal_connect(revealer, "notify::child-revealed", G_CALLBACK(on_revealed), NULL);
+	return revealer;
+}
+
 /* ---- Messages ---- */
 
 static gboolean on_message_timer(gpointer opaque)
@@ -13,7 +46,7 @@ static gboolean on_message_timer(gpointer opaque)
 	struct window *window = opaque;
 
 	window->message_timer = 0;
-	gtk_revealer_set_reveal_child(GTK_REVEALER(window->message), FALSE);
+	reveal(window->message, false);
 	return G_SOURCE_REMOVE;
 }
 
@@ -22,7 +55,7 @@ void bars_hush(struct window *window)
 	if (window->message_timer)
 		g_source_remove(window->message_timer);
 	window->message_timer = 0;
-	gtk_revealer_set_reveal_child(GTK_REVEALER(window->message), FALSE);
+	reveal(window->message, false);
 }
 
 void bars_tell(struct window *window, GtkMessageType type, const char *text, const char *button,
@@ -42,7 +75,7 @@ void bars_tell(struct window *window, GtkMessageType type, const char *text, con
 			GTK_ACTIONABLE(window->message_button), action);
 		window_set_accessible(window->message_button, button, text);
 	}
-	gtk_revealer_set_reveal_child(GTK_REVEALER(window->message), TRUE);
+	reveal(window->message, true);
 	if (window->message_timer)
 		g_source_remove(window->message_timer);
 	window->message_timer =
@@ -53,7 +86,6 @@ static void create_message(struct window *window)
 {
 	GtkWidget *info = gtk_info_bar_new(), *content;
 
-	window->message = gtk_revealer_new();
 	window->message_label = gtk_label_new("");
 	window->message_progress = gtk_progress_bar_new();
 	window->message_button = gtk_button_new_with_label("");
@@ -66,11 +98,8 @@ static void create_message(struct window *window)
 	gtk_container_add(GTK_CONTAINER(content), window->message_label);
 	gtk_container_add(GTK_CONTAINER(content), window->message_progress);
 	gtk_container_add(GTK_CONTAINER(content), window->message_button);
-	gtk_container_add(GTK_CONTAINER(window->message), info);
-	gtk_widget_set_valign(window->message, GTK_ALIGN_END);
-	gtk_widget_set_halign(window->message, GTK_ALIGN_FILL);
-	gtk_revealer_set_transition_type(
-		GTK_REVEALER(window->message), GTK_REVEALER_TRANSITION_TYPE_SLIDE_UP);
+	window->message = create_revealer(
+		info, GTK_ALIGN_END, GTK_ALIGN_FILL, GTK_REVEALER_TRANSITION_TYPE_SLIDE_UP);
 	window_set_accessible(info, "Message", NULL);
 	window_set_accessible(window->message_progress, "Progress", NULL);
 	gtk_overlay_add_overlay(GTK_OVERLAY(window->overlay), window->message);
@@ -87,13 +116,13 @@ static gboolean on_bar_timer(gpointer opaque)
 		gtk_toggle_button_get_active(GTK_TOGGLE_BUTTON(window->bar_menu_button)))
 		return G_SOURCE_CONTINUE;
 	window->bar_timer = 0;
-	gtk_revealer_set_reveal_child(GTK_REVEALER(window->bar), FALSE);
+	reveal(window->bar, false);
 	return G_SOURCE_REMOVE;
 }
 
 void bars_show_top(struct window *window)
 {
-	gtk_revealer_set_reveal_child(GTK_REVEALER(window->bar), TRUE);
+	reveal(window->bar, true);
 	if (window->bar_timer)
 		g_source_remove(window->bar_timer);
 	window->bar_timer = g_timeout_add(BAR_MS, on_bar_timer, window);
@@ -104,7 +133,7 @@ void bars_hide_top(struct window *window)
 	if (window->bar_timer)
 		g_source_remove(window->bar_timer);
 	window->bar_timer = 0;
-	gtk_revealer_set_reveal_child(GTK_REVEALER(window->bar), FALSE);
+	reveal(window->bar, false);
 }
 
 void bars_refresh(struct window *window)
@@ -149,7 +178,6 @@ static void create_bar(struct window *window)
 	GtkWidget *events = gtk_event_box_new(), *button;
 	GMenuModel *menu = menu_of_machine(window->console != NULL);
 
-	window->bar = gtk_revealer_new();
 	window->bar_label = gtk_label_new("");
 	window->bar_menu_button = gtk_menu_button_new();
 	button = window->bar_menu_button;
@@ -172,12 +200,11 @@ static void create_bar(struct window *window)
 	gtk_container_add(
 		GTK_CONTAINER(box), bar_button("window-close-symbolic", "win.close", "Close"));
 	gtk_container_add(GTK_CONTAINER(events), box);
-	gtk_container_add(GTK_CONTAINER(window->bar), events);
+	window->bar = create_revealer(
+		events, GTK_ALIGN_START, GTK_ALIGN_CENTER, GTK_REVEALER_TRANSITION_TYPE_SLIDE_DOWN);
 	gtk_widget_add_events(events, GDK_ENTER_NOTIFY_MASK | GDK_LEAVE_NOTIFY_MASK);
 	g_signal_connect(events, "enter-notify-event", G_CALLBACK(on_bar_crossing), window);
 	g_signal_connect(events, "leave-notify-event", G_CALLBACK(on_bar_crossing), window);
-	gtk_widget_set_valign(window->bar, GTK_ALIGN_START);
-	gtk_widget_set_halign(window->bar, GTK_ALIGN_CENTER);
 	window_set_accessible(box, "Full screen bar", NULL);
 	gtk_overlay_add_overlay(GTK_OVERLAY(window->overlay), window->bar);
 }

@@ -1,0 +1,684 @@
+#!/usr/bin/env python3
+"""The GTK window on X11, with a test picture instead of a guest (display_demo) and with the test card.
+
+Every action that its menus offer is given over the session bus, as the menus give it, every shortcut by keys; what each does is
+checked by what is on the screen, to the pixel, and by what the "guest" got. In the end the session bus and then the X server go
+away, and the guest stays. Needs Xvfb, openbox, xdotool, xwd, xclip, dbus-daemon and gdbus; exits with 77 without them.
+"""
+
+import argparse
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
+
+from demo import HEIGHT, WIDTH, Demo, check, expected_picture, press, say, wait
+from desktop import Desktop, DesktopError
+from image import Image
+from session_bus import Actions, SessionBus
+
+TOOLS = ("Xvfb", "openbox", "xdotool", "xwd", "xclip", "dbus-daemon", "gdbus")
+SCREEN = (1400, 1000)
+PATH = "/org/vmgui/Vmgui/window/1"
+CTRL, ALT, SYSRQ = 29, 56, 99
+F_KEYS = [59, 60, 61, 62, 63, 64, 65, 66, 67, 68, 87, 88]
+COMBINATIONS = {
+    "ctrl-alt-delete": [CTRL, ALT, 111],
+    "ctrl-alt-backspace": [CTRL, ALT, 14],
+    "alt-tab": [ALT, 15],
+    "alt-f4": [ALT, 62],
+    "super": [125],
+    "print": [SYSRQ],
+    "pause": [119],
+    **{f"ctrl-alt-f{n + 1}": [CTRL, ALT, code] for n, code in enumerate(F_KEYS)},
+    **{
+        f"sysrq-{letter}": [ALT, SYSRQ, code]
+        for letter, code in {"h": 35, "r": 19, "e": 18, "i": 23, "s": 31, "u": 22, "b": 48, "t": 20, "w": 17}.items()
+    },
+}
+ACTIONS = {
+    "about", "cancel-paste", "close", "filter", "force-off", "fullscreen", "grab", "menu", "paste", "pause", "power-down", "reset",
+    "scale", "screenshot", "screenshot-as", "screenshot-copy", "send-keys", "shortcuts", "tab", "zoom-in", "zoom-out",
+}
+HOT = [f"+{CTRL}", f"+{ALT}", f"-{CTRL}", f"-{ALT}"]  # what the guest sees of Ctrl-Alt and one of our keys
+
+
+def chord(codes):
+    """Pressed in order, let go in the reverse one."""
+    return [f"+{code}" for code in codes] + [f"-{code}" for code in reversed(codes)]
+
+
+def scaled(image, factor):
+    """By a whole factor, pixels repeated."""
+    result = Image(image.width * factor, image.height * factor)
+    for y in range(image.height):
+        row = image.row(y)
+        wide = b"".join(bytes(row[x * 3 : x * 3 + 3]) * factor for x in range(image.width))
+        result.data[y * factor * len(wide) : (y + 1) * factor * len(wide)] = wide * factor
+    return result
+
+
+class Session:
+    """A desktop with a window manager and a bus, and the demo on it."""
+
+    def __init__(self, program, artefacts, name, *options, environment=None):
+        self.artefacts, self.name = artefacts, name
+        self.bus = SessionBus()
+        self.desktop = Desktop(*SCREEN)
+        self.desktop.environment.update(
+            DBUS_SESSION_BUS_ADDRESS=self.bus.address, GDK_BACKEND="x11", GSETTINGS_BACKEND="memory", **(environment or {})
+        )
+        self.desktop.start(["openbox"], os.path.join(artefacts, "openbox.log"))
+        wait(lambda: self._manager_runs(), "a window manager")
+        self.demo = Demo(self.desktop, program, os.path.join(artefacts, f"{name}.log"), "--gtk", f"--name={name}", *options)
+        self.window = self.desktop.window(f"^{name} - ")
+        self.actions = Actions(self.bus, self.demo.process.pid, PATH)
+        self.focus()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.desktop.close()
+        self.bus.close()
+
+    def _manager_runs(self):
+        done = subprocess.run(
+            ["xprop", "-root", "_NET_SUPPORTING_WM_CHECK"], env=self.desktop.environment, capture_output=True, text=True, check=False
+        )
+        return "window id" in done.stdout
+
+    def focus(self):
+        self.desktop.xdotool("windowactivate", "--sync", self.window, "sleep", 0.3)
+
+    def key(self, *keys):
+        self.desktop.xdotool("key", *keys, "sleep", 0.3)
+
+    def title(self):
+        return self.desktop.xdotool("getwindowname", self.window).strip()
+
+    def keep(self, what):
+        """A picture for people to look at."""
+        self.desktop.picture().save(os.path.join(self.artefacts, f"{self.name}-{what}.png"))
+
+    border = 0
+    header = 0
+
+    def measure(self, expected):
+        """Finds the picture in the window, both at 1:1, and so what stands around it."""
+
+        def found():
+            image = self.desktop.picture(self.window)
+            left = (image.width - WIDTH) // 2
+            top = image.height - HEIGHT - left
+            if left < 0 or top < 0 or image.crop(left, top, WIDTH, HEIGHT).data != expected.data:
+                return False
+            self.border, self.header = left, top
+            return True
+
+        wait(found, "the picture in the window, exact")
+
+    def area(self):
+        """The picture's area."""
+        image = self.desktop.picture(self.window)
+        return image.crop(
+            self.border, self.header, image.width - 2 * self.border, image.height - self.header - self.border
+        )
+
+    def shows(self, condition, what):
+        """Waits until the area is so; else keeps what was there."""
+        try:
+            wait(lambda: condition(self.area()), what, 10)
+        except AssertionError:
+            self.keep("failed")
+            raise
+        check(True, what)
+
+    def dialog(self, title):
+        return self.desktop.window(title, 10)
+
+    def dialog_is_gone(self, title):
+        def gone():
+            try:
+                return not self.desktop.xdotool("search", "--onlyvisible", "--name", title).split()
+            except DesktopError:
+                return True
+
+        wait(gone, f"{title} is gone")
+
+    def end(self):
+        self.demo.process.send_signal(signal.SIGTERM)
+        check(self.demo.process.wait(20) == 0, f"{self.name}: it ends well")
+
+
+def check_actions_exist(session, arguments):
+    names = set(session.actions.names())
+    check(names == ACTIONS, f"the window's actions: {' '.join(sorted(names ^ ACTIONS)) or 'as expected'}")
+    with open(os.path.join(arguments.source, "src/display/gtk/menu.c"), encoding="utf-8") as file:
+        offered = set(re.findall(r'"win\.([a-z-]+)', file.read()))
+    check(offered <= ACTIONS, "every menu entry has its action, and is driven here")
+
+
+def check_keyboard(session):
+    demo = session.demo
+    demo.take()
+    session.key("a", "Return", "F10", "Tab", "Escape")
+    demo.expect(press(30) + press(28) + press(68) + press(15) + press(1), "keys, those of the toolkit's too, are the guest's")
+    session.desktop.xdotool("keydown", "alt", "key", "f", "keyup", "alt")
+    demo.expect([f"+{ALT}", "+33", "-33", f"-{ALT}"], "mnemonics are not the window's")
+    session.desktop.xdotool("keydown", "b", "sleep", 1.2, "keyup", "b")
+    demo.expect(press(48), "a key that is held does not repeat")
+    for name, codes in COMBINATIONS.items():
+        session.actions.activate("send-keys", name)
+        demo.expect(chord(codes), f"send {name}", quiet=True)
+    check(len(COMBINATIONS) == 28, "every key combination of the menu arrived")
+
+
+def check_machine(session):
+    demo, actions = session.demo, session.actions
+    actions.activate("pause")
+    demo.expect(["pause"], "pause")
+    wait(lambda: session.title().startswith("actions - paused - "), "the title says paused")
+    check(actions.describe("pause") == (True, "true"), "and so does the menu")
+    check(not actions.describe("send-keys")[0], "no keys for a guest that stands still")
+    session.keep("paused")
+    actions.activate("pause")
+    demo.expect(["pause"], "and on it goes")
+    for action, title, event in (("reset", "reset", ["reset"]),):
+        actions.activate(action)
+        session.desktop.xdotool("sleep", 1.2)
+        session.keep(f"{title}-question")
+        session.key("Escape")
+        demo.expect([], f"{action}: cancelled")
+        actions.activate(action)
+        session.desktop.xdotool("sleep", 1.2)
+        session.key("alt+r")
+        demo.expect(event, f"{action}: confirmed")
+    session.focus()
+
+
+def check_shots(session, expected):
+    demo, actions = session.demo, session.actions
+    actions.activate("screenshot")
+    demo.expect(["screenshot"], "a screenshot")
+    session.desktop.xdotool("sleep", 0.5)
+    session.keep("message")
+    path = os.path.join(session.artefacts, "saved.png")
+    if os.path.exists(path):
+        os.unlink(path)
+    actions.activate("screenshot-as")
+    session.dialog("^Save the screenshot as$")
+    session.desktop.xdotool("sleep", 1.2)
+    session.keep("save-as")
+    session.desktop.xdotool("key", "ctrl+a", "type", "--delay", "5", path)
+    session.key("Return")
+    session.dialog_is_gone("^Save the screenshot as$")
+    wait(lambda: os.path.exists(path) and os.path.getsize(path) > 0, "the file")
+    time.sleep(0.3)
+    check(Image.load(path).data == expected.data, "save the screenshot as: the file is the guest's picture")
+    actions.activate("screenshot-copy")
+    copied = os.path.join(session.artefacts, "copied.png")
+
+    def is_copied():
+        with open(copied, "wb") as file:
+            done = subprocess.run(
+                ["xclip", "-selection", "clipboard", "-t", "image/png", "-o"], env=session.desktop.environment, stdout=file,
+                stderr=subprocess.DEVNULL, timeout=20, check=False,
+            )
+        return done.returncode == 0 and Image.load(copied).data == expected.data
+
+    wait(is_copied, "the clipboard's picture")
+    check(True, "copy the screenshot: the clipboard has the guest's picture")
+    session.focus()
+    demo.take()
+
+
+def copy_text(session, text):
+    subprocess.run(
+        ["xclip", "-selection", "clipboard", "-i"], input=text.encode(), env=session.desktop.environment,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=20, check=True,
+    )
+    time.sleep(0.5)  # the window that had it before hears of it
+
+
+def typed(demo, last):
+    """The events up to that one."""
+    got = []
+
+    def complete():
+        got.extend(demo.take())
+        return last in got
+
+    wait(complete, f"{last} arrives")
+    return got
+
+
+def check_paste(session):
+    demo, actions = session.demo, session.actions
+    demo.take()
+    copy_text(session, "Hi 2!\n")
+    actions.activate("paste")
+    presses = [event for event in typed(demo, "-28") if event.startswith("+")]
+    check(presses == ["+42", "+35", "+23", "+57", "+3", "+42", "+2", "+28"], f"paste: the text is typed: {presses}")
+    text = "the quick brown fox " * 100
+    copy_text(session, text)
+    actions.activate("paste")
+    got = []
+
+    def all_typed():
+        got.extend(event for event in demo.take() if event.startswith("+"))
+        return len(got) >= len(text)
+
+    wait(all_typed, "a long text")
+    check(len(got) == len(text), f"a long paste: {len(got)} keys of {len(text)}")
+    session.desktop.xdotool("sleep", 0.3)
+    check(actions.describe("paste")[0], "and it can be done again")
+
+
+def check_scales(session, expected):
+    demo, actions = session.demo, session.actions
+    twice = scaled(expected, 2)
+    for scale in ("50", "150", "200", "300", "400", "100", "integer", "fit"):
+        actions.activate("scale", scale)
+        wait(lambda: actions.describe("scale")[1] == f"'{scale}'", f"scale {scale}")
+        if scale == "100" or not scale.isdigit():
+            session.shows(lambda area: area.data == expected.data, f"scale {scale}: exact")
+        elif scale == "200":  # more than the screen has: the upper left part, and scroll bars
+
+            def part(area):
+                width, height = area.width - 40, area.height - 40
+                return width > 1000 and area.crop(0, 0, width, height).data == twice.crop(0, 0, width, height).data
+
+            session.shows(part, "scale 200: every pixel is a square of four")
+        else:
+            factor = int(scale) / 100
+
+            def bars(area):
+                def colour(x, y):
+                    return area.pixel(int(x * factor), int(y * factor)) if x * factor < area.width - 40 else None
+
+                seen = [colour(50 + i * 100, 100) for i in range(8)]
+                return all(one is None or one == expected.pixel(50 + i * 100, 100) for i, one in enumerate(seen)) and seen[1]
+
+            session.shows(bars, f"scale {scale}: the bars are where they belong")
+        session.keep(f"scale-{scale}")
+    actions.activate("scale", "150")
+    for kind, mixes in (("nearest", False), ("smooth", True), ("auto", True)):
+        actions.activate("filter", kind)
+        pure = set(bytes(expected.row(100)[i : i + 3]) for i in range(0, WIDTH * 3, 3))
+
+        def fits(area, mixes=mixes):
+            row = area.row(150)
+            seen = set(bytes(row[i : i + 3]) for i in range(60, (WIDTH * 3 // 2 - 20) * 3, 3))
+            return (seen <= pure) != mixes
+
+        session.shows(fits, f"{kind} at 150 %: {'mixed' if mixes else 'pure'} colours")
+    actions.activate("zoom-out")
+    wait(lambda: actions.describe("scale")[1] == "'125'", "zoom out: 125 %")
+    actions.activate("zoom-in")
+    wait(lambda: actions.describe("scale")[1] == "'150'", "zoom in: 150 %")
+    actions.activate("scale", "fit")
+    session.shows(lambda area: area.data == expected.data, "back to fit: exact")
+    # The user's own size: fitted, in the middle, black beside it.
+    session.desktop.xdotool("windowsize", "--sync", session.window, 1200, 500, "sleep", 0.5)
+    session.shows(
+        lambda area: area.width > 1000 and area.pixel(5, 100) == (0, 0, 0) and area.pixel(area.width // 2, 20) == (0, 0, 0)
+        and area.pixel(area.width - 5, 100) == (0, 0, 0) and area.count((255, 0, 0)) > 10000,
+        "another size of the window: fitted",
+    )
+    session.keep("fitted")
+    actions.activate("scale", "integer")
+    session.keep("integer")
+    actions.activate("scale", "fit")
+    demo.take()
+
+
+def check_fullscreen(session):
+    actions, desktop = session.actions, session.desktop
+    actions.activate("fullscreen")
+
+    def is_full():
+        image = desktop.picture()
+        height = SCREEN[0] * HEIGHT // WIDTH
+        top = (SCREEN[1] - min(height, SCREEN[1])) // 2
+        return image.pixel(SCREEN[0] // 2, SCREEN[1] - 5) != (0, 0, 0) and image.pixel(100, top + 300) == (255, 0, 0)
+
+    wait(is_full, "full screen")
+    desktop.xdotool("mousemove", 700, 500, "sleep", 3.5)
+    bare = desktop.picture()
+    check(bare.pixel(SCREEN[0] // 2, 3) in ((0, 0, 0), (255, 255, 255)), "full screen: nothing but the guest")
+    desktop.xdotool("mousemove", 700, 2, "mousemove", 700, 0, "sleep", 1)
+    session.keep("fullscreen-bar")
+    rows = [y for y in range(0, 60) if desktop.picture().row(y) != bare.row(y)]
+    check(len(rows) > 20, "touching the upper edge brings the bar")
+    desktop.xdotool("mousemove", 700, 500, "sleep", 4)
+    check(all(desktop.picture().row(y) == bare.row(y) for y in range(0, 60)), "and it goes again")
+    session.key("ctrl+alt+f")
+    wait(lambda: actions.describe("fullscreen")[1] == "false", "full screen is left by its key")
+    check(True, "full screen is left by its key")
+    session.demo.take()
+
+
+def check_shortcut_keys(session):
+    demo, actions = session.demo, session.actions
+    session.focus()
+    demo.take()
+    session.key("ctrl+alt+p")
+    wait(lambda: " - paused - " in session.title(), "Ctrl-Alt-P")
+    session.key("ctrl+alt+p")
+    wait(lambda: " - running - " in session.title(), "Ctrl-Alt-P again")
+    session.key("ctrl+alt+s")
+    wait(lambda: "screenshot" in demo.text(), "Ctrl-Alt-S")
+    demo.take()
+    session.key("ctrl+alt+minus")
+    wait(lambda: actions.describe("scale")[1] == "'75'", "Ctrl-Alt-minus")
+    session.key("ctrl+alt+plus")
+    wait(lambda: actions.describe("scale")[1] == "'100'", "Ctrl-Alt-plus")
+    session.key("ctrl+alt+9")
+    wait(lambda: actions.describe("scale")[1] == "'fit'", "Ctrl-Alt-9")
+    session.key("ctrl+alt+0")
+    wait(lambda: actions.describe("scale")[1] == "'100'", "Ctrl-Alt-0")
+    demo.take()
+    session.key("ctrl+alt+g")
+    wait(lambda: actions.describe("grab")[1] == "true", "Ctrl-Alt-G takes the keyboard")
+    session.keep("grabbed")
+    demo.take()
+    session.key("super", "alt+Tab", "Print")
+    demo.expect([*press(125), *["+56", "+15", "-56", "-15"], *press(99)], "grabbed: Super, Alt-Tab and Print are the guest's")
+    session.key("ctrl+alt+g")
+    wait(lambda: actions.describe("grab")[1] == "false", "Ctrl-Alt-G lets it go")
+    demo.expect(HOT, "and leaves no key down")
+    copy_text(session, "q")
+    session.key("ctrl+alt+v")
+    typed(demo, "+16")
+    check(True, "every shortcut did its work")
+    actions.activate("grab")
+    wait(lambda: actions.describe("grab")[1] == "true", "the menu grabs, too")
+    actions.activate("grab")
+    wait(lambda: actions.describe("grab")[1] == "false", "and lets go")
+    actions.activate("scale", "fit")
+    demo.take()
+
+
+def check_windows(session):
+    actions, desktop = session.actions, session.desktop
+    session.focus()
+    session.key("ctrl+alt+m")
+    desktop.xdotool("sleep", 1.2)
+    session.keep("menu")
+    session.key("Down", "Down", "Down", "Escape")
+    session.demo.take()
+    session.key("x")
+    session.demo.expect(press(45), "after the menu the guest has the keys again")
+    actions.activate("menu")
+    desktop.xdotool("sleep", 1.2)
+    session.key("Escape")
+    for action in ("shortcuts", "about"):
+        actions.activate(action)
+        desktop.xdotool("sleep", 1)
+        session.keep(action)
+        session.key("Escape")
+    session.focus()
+    session.demo.take()
+    session.key("y")
+    session.demo.expect(press(21), "and after dialogs")
+
+
+def check_pointer_absolute(session):
+    demo, desktop = session.demo, session.desktop
+    session.actions.activate("scale", "100")
+    time.sleep(6)  # messages lie over the lower edge for a while
+    demo.take()
+    for x, y in ((0, 0), (WIDTH - 1, HEIGHT - 1), (123, 456), (799, 0)):
+        desktop.xdotool("mousemove", "--window", session.window, session.border + x, session.header + y, "sleep", 0.2)
+        events = demo.take()
+        check(events and events[-1] == f"abs({x},{y},{WIDTH}x{HEIGHT})", f"the pointer is at {x},{y}: {events[-1:]}")
+    desktop.xdotool("click", 1, "click", 3, "click", 8, "click", 4, "click", 7, "sleep", 0.2)
+    demo.expect(
+        ["b+272", "b-272", "b+273", "b-273", "b+275", "b-275", "wheel(120,0)", "wheel(0,120)"], "buttons and wheels",
+        extra=(f"abs({WIDTH - 1},0,{WIDTH}x{HEIGHT})",),
+    )
+
+
+def check_focus(session):
+    demo, desktop = session.demo, session.desktop
+    demo.take()
+    desktop.xdotool("keydown", "ctrl", "keydown", "c", "sleep", 0.2)
+    other = desktop.start(["xmessage", "another window"], os.path.join(session.artefacts, "xmessage.log"))
+    desktop.xdotool("sleep", 0.2)
+    desktop.xdotool("windowactivate", "--sync", desktop.window("xmessage"), "sleep", 0.3, "keyup", "c", "keyup", "ctrl")
+    demo.expect(["+29", "+46", "-29", "-46"], "a lost focus lets every key go")
+    other.terminate()
+    other.wait()
+    session.focus()
+
+
+def check_close(session):
+    session.actions.activate("force-off")
+    session.desktop.xdotool("sleep", 1.2)
+    session.keep("force-off-question")
+    session.key("Escape")
+    session.demo.expect([], "force off: cancelled")
+    session.desktop.ask_to_close(session.window)
+    session.demo.expect(["powerdown"], "closing the window asks for power down", extra=("closed",))
+    check(session.demo.process.wait(20) == 0, "and it ends well")
+
+
+def check_last_wishes(arguments):
+    """What ends the demo, each once."""
+    for action, key in (("power-down", None), ("force-off", "alt+o"), ("close", None)):
+        with Session(arguments.demo, arguments.artefacts, f"ends-{action}") as session:
+            session.actions.activate(action)
+            if key:
+                session.desktop.xdotool("sleep", 1.2)
+                session.key(key)
+            session.demo.expect(["powerdown"], f"{action}: done", extra=("closed",))
+            check(session.demo.process.wait(20) == 0, f"{action}: it ends well")
+
+
+def check_relative(arguments):
+    with Session(arguments.demo, arguments.artefacts, "relative") as session:
+        demo, desktop = session.demo, session.desktop
+        session.measure(expected_picture())
+        demo.take()
+        desktop.xdotool("mousemove", "--window", session.window, 300, 300, "sleep", 0.3, "click", 1, "sleep", 0.5)
+        demo.expect([], "the click that takes the mouse is not the guest's")
+        session.keep("grabbed")
+        total = [0, 0]
+        for _ in range(40):  # far beyond the window's edge
+            desktop.xdotool("mousemove_relative", "--", 31, -17)
+            time.sleep(0.02)
+        desktop.xdotool("mousemove_relative", "--", -5, 3, "sleep", 0.5)
+        for event in demo.take():
+            match = re.match(r"rel\((-?\d+),(-?\d+)\)", event)
+            check(match is not None, f"motion only: {event}") if not match else None
+            total[0] += int(match.group(1))
+            total[1] += int(match.group(2))
+        check(total == [40 * 31 - 5, 3 - 40 * 17], f"relative motion, not a pixel lost: {total}")
+        desktop.xdotool("click", 3, "click", 5, "sleep", 0.2)
+        demo.expect(["b+273", "b-273", "wheel(-120,0)"], "button and wheel")
+        session.key("ctrl+alt+g")
+        desktop.xdotool("mousemove_relative", "--", 10, 5, "sleep", 0.3)
+        demo.expect(HOT, "Ctrl-Alt-G lets the mouse go and leaves no key down")
+        # An absolute pointer comes: no grab is needed, nor kept.
+        desktop.xdotool("mousemove", "--window", session.window, 300, 300, "click", 1, "sleep", 0.3)
+        check(session.actions.describe("grab")[1] == "true", "taken again")
+        demo.process.send_signal(signal.SIGUSR1)
+        wait(lambda: session.actions.describe("grab")[1] == "false", "an absolute pointer ends the grab")
+        session.end()
+
+
+def check_fine_screen(arguments, expected):
+    with Session(
+        arguments.demo, arguments.artefacts, "fine", "--size=500x300", environment={"GDK_SCALE": "2"}
+    ) as session:
+        def exact():
+            image = session.desktop.picture(session.window)
+            left = (image.width - 1000) // 2
+            top = image.height - 600 - left
+            if left < 0 or top < 0:
+                return False
+            part = image.crop(left, top, 1000, 600)
+            return all(part.pixel(x, y) == part.pixel(x // 2 * 2, y // 2 * 2) for x in range(0, 1000, 7) for y in range(0, 600, 11)) and (
+                [part.pixel(60 + 125 * i, 100) for i in range(8)] == [expected.pixel(50 + 100 * i, 100) for i in range(8)]
+            )
+
+        wait(exact, "a screen of fine pixels: each of the picture's is four of it")
+        check(True, "a screen of fine pixels: each of the picture's is four of it")
+        session.keep("scale-factor-2")
+        session.end()
+
+
+def check_memory(arguments):
+    with Session(arguments.demo, arguments.artefacts, "remembered") as session:
+        session.desktop.xdotool("windowsize", "--sync", session.window, 1111, 777, "sleep", 1.2)
+        session.actions.activate("scale", "integer")
+        time.sleep(0.3)
+        first = session.desktop.picture(session.window)
+        session.end()
+        session.demo = Demo(
+            session.desktop, arguments.demo, os.path.join(arguments.artefacts, "remembered2.log"), "--gtk", "--name=remembered"
+        )
+        session.window = session.desktop.window("^remembered - ")
+        session.actions = Actions(session.bus, session.demo.process.pid, PATH)
+        time.sleep(0.5)
+        second = session.desktop.picture(session.window)
+        check((first.width, first.height) == (second.width, second.height), "the next window has the size that this one had")
+        check(session.actions.describe("scale")[1] == "'integer'", "and its scale")
+        session.end()
+
+
+def check_kept_open(arguments):
+    with Session(arguments.demo, arguments.artefacts, "kept", "--keep-open") as session:
+        session.actions.activate("power-down")
+        session.demo.expect(["powerdown"], "power down")
+        wait(lambda: " - ended - " in session.title(), "the title says ended")
+        time.sleep(0.5)
+        session.keep("ended")
+        check(not session.actions.describe("reset")[0], "nothing can be asked of a guest that has ended")
+        check(session.demo.process.poll() is None, "the window stays")
+        session.desktop.ask_to_close(session.window)
+        check(session.demo.process.wait(20) == 0, "until it is closed")
+
+
+def check_losses(arguments):
+    with Session(arguments.demo, arguments.artefacts, "losses", "--move=60") as session:
+        session.bus.close()
+        time.sleep(1.5)
+        check(session.demo.process.poll() is None, "the session bus goes: the guest stays")
+        wait(lambda: " - running - " in session.title(), "and so does the window")
+        before = session.desktop.picture(session.window).data
+        wait(lambda: session.desktop.picture(session.window).data != before, "and its picture moves")
+        session.desktop.kill_server()
+        wait(lambda: "the desktop is gone" in session.demo.text(), "the window notices the X server's end")
+        time.sleep(0.5)
+        check(session.demo.process.poll() is None, "the X server goes: the guest stays")
+        session.end()
+
+
+def check_idle(session):
+    time.sleep(3)
+    before = session.demo.ticks()
+    time.sleep(5)
+    used = session.demo.ticks() - before
+    check(used <= 2, f"a static picture costs nothing ({used} ticks in 5 s)")
+
+
+def check_console(arguments):
+    """The test card, with the serial console's tab."""
+    if not arguments.vmgui or not os.access("/dev/kvm", os.R_OK | os.W_OK):
+        say("left out: the console's tab needs /dev/kvm")
+        return
+    with SessionBus() as bus:
+        desktop = Desktop(*SCREEN)
+        try:
+            desktop.environment.update(DBUS_SESSION_BUS_ADDRESS=bus.address, GDK_BACKEND="x11", GSETTINGS_BACKEND="memory")
+            desktop.start(["openbox"], os.path.join(arguments.artefacts, "openbox.log"))
+            log = os.path.join(arguments.artefacts, "console.log")
+            vmgui = desktop.start([arguments.vmgui, "testcard", "--gtk", "--name=card", "--mem=64M"], log)
+            window = desktop.window("^card - running - ")
+            actions = Actions(bus, vmgui.pid, PATH)
+            desktop.xdotool("windowactivate", "--sync", window, "sleep", 2)
+            desktop.picture().save(os.path.join(arguments.artefacts, "card-screen.png"))
+            screen = desktop.picture(window)
+            actions.activate("tab", "console")
+            wait(lambda: actions.describe("tab")[1] == "'console'", "the console's tab")
+            desktop.xdotool("sleep", 1, "type", "--delay", "50", "help")
+            desktop.xdotool("key", "Return", "sleep", 1)
+            console = desktop.picture(window)
+            desktop.picture().save(os.path.join(arguments.artefacts, "card-console.png"))
+            check(console.data != screen.data, "the serial console has a tab")
+            desktop.xdotool("key", "ctrl+alt+1", "sleep", 0.5)
+            check(actions.describe("tab")[1] == "'screen'", "Ctrl-Alt-1 is the screen")
+            desktop.xdotool("key", "ctrl+alt+2", "sleep", 0.5)
+            check(actions.describe("tab")[1] == "'console'", "Ctrl-Alt-2 is the console")
+            vmgui.send_signal(signal.SIGTERM)
+            vmgui.send_signal(signal.SIGTERM)
+            vmgui.wait(30)
+        finally:
+            desktop.close()
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--demo", required=True)
+    parser.add_argument("--vmgui")
+    parser.add_argument("--source", default=os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
+    parser.add_argument("--artefacts", required=True)
+    parser.add_argument("--only", help="one part, e.g. scales")
+    arguments = parser.parse_args()
+    missing = [tool for tool in TOOLS if not shutil.which(tool)]
+    if missing:
+        say(f"skipped: {', '.join(missing)} not installed")
+        return 77
+    arguments.artefacts = os.path.abspath(arguments.artefacts)
+    os.makedirs(arguments.artefacts, exist_ok=True)
+    expected = expected_picture()
+
+    def wanted(part):
+        return not arguments.only or arguments.only == part
+
+    if wanted("actions"):
+        with Session(arguments.demo, arguments.artefacts, "actions", "--absolute") as session:
+            session.measure(expected)
+            check(True, "the picture is exact")
+            session.keep("start")
+            check_actions_exist(session, arguments)
+            check_keyboard(session)
+            check_machine(session)
+            check_shots(session, expected)
+            check_paste(session)
+            check_pointer_absolute(session)
+            check_shortcut_keys(session)
+            check_windows(session)
+            check_focus(session)
+            check_idle(session)
+            check_close(session)
+    if wanted("scales"):
+        with Session(arguments.demo, arguments.artefacts, "scales", "--absolute") as session:
+            session.measure(expected)
+            check_scales(session, expected)
+            check_fullscreen(session)
+            session.end()
+    for part, function in (
+        ("relative", check_relative),
+        ("last", check_last_wishes),
+        ("memory", check_memory),
+        ("kept", check_kept_open),
+        ("console", check_console),
+        ("losses", check_losses),
+    ):
+        if wanted(part):
+            function(arguments)
+    if wanted("fine"):
+        check_fine_screen(arguments, expected)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
