@@ -105,6 +105,12 @@ class Session:
     def keep(self, what):
         """A picture for people to look at."""
         self.desktop.picture().save(os.path.join(self.artefacts, f"{self.name}-{what}.png"))
+        try:  # of a dialog the whole desktop's dump has but its frame
+            active = self.desktop.xdotool("getactivewindow").strip()
+            if active != self.window.strip():
+                self.desktop.picture(active).save(os.path.join(self.artefacts, f"{self.name}-{what}-window.png"))
+        except DesktopError:
+            pass
 
     border = 0
     header = 0
