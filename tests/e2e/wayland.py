@@ -199,7 +199,10 @@ def check_life(desktop, program, artefacts):
     desktop.message('[title="moving - .*"]', "move container to workspace 3")
     time.sleep(1)
     window.end()
+    desktop.hand.press(58)  # nobody sees it: Caps Lock is on in the session
     window = Window(desktop, program, artefacts, "still", "--absolute")
+    wait(lambda: "+58\n-58\n" in window.demo.text(), "Caps Lock of the session comes with the focus")
+    desktop.hand.press(58)
     time.sleep(1)
     before = window.demo.ticks()
     time.sleep(5)

@@ -1,4 +1,5 @@
 /* SDL's scancodes. */
+#include <SDL_keycode.h>
 #include <SDL_scancode.h>
 #include <linux/input-event-codes.h>
 #include <stdbool.h>
@@ -68,6 +69,25 @@ static void scancodes_out_of_range_is_no_key(void **state)
 		assert_true(sdl_scancode_to_evdev(scancode) < KEY_CNT);
 }
 
+static void keysyms_are_those_of_x(void **state)
+{
+	(void)state;
+	assert_int_equal(sdl_keysym(SDLK_g, SDL_SCANCODE_G), 'g');
+	assert_int_equal(sdl_keysym(SDLK_z, SDL_SCANCODE_Y), 'z');
+	assert_int_equal(sdl_keysym(0xe9, SDL_SCANCODE_2), 0xe9);
+	assert_int_equal(sdl_keysym(0x44b, SDL_SCANCODE_S), 0x0100044b);
+	assert_int_equal(sdl_keysym(SDLK_F1, SDL_SCANCODE_F1), 0xffbe);
+	assert_int_equal(sdl_keysym(SDLK_F12, SDL_SCANCODE_F12), 0xffc9);
+	assert_int_equal(sdl_keysym(SDLK_F24, SDL_SCANCODE_F24), 0xffd5);
+	assert_int_equal(sdl_keysym(SDLK_KP_0, SDL_SCANCODE_KP_0), 0xffb0);
+	assert_int_equal(sdl_keysym(SDLK_KP_9, SDL_SCANCODE_KP_9), 0xffb9);
+	assert_int_equal(sdl_keysym(SDLK_RCTRL, SDL_SCANCODE_RCTRL), 0xffe4);
+	assert_int_equal(sdl_keysym(SDLK_ESCAPE, SDL_SCANCODE_ESCAPE), 0xff1b);
+	/* Escape where Caps Lock is printed: the symbol counts. */
+	assert_int_equal(sdl_keysym(SDLK_CAPSLOCK, SDL_SCANCODE_ESCAPE), 0xffe5);
+	assert_int_equal(sdl_keysym(SDLK_UNKNOWN, SDL_SCANCODE_UNKNOWN), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -75,6 +95,7 @@ int main(void)
 		cmocka_unit_test(scancodes_keys_are_where_they_belong),
 		cmocka_unit_test(scancodes_no_two_keys_of_the_main_block_are_one),
 		cmocka_unit_test(scancodes_out_of_range_is_no_key),
+		cmocka_unit_test(keysyms_are_those_of_x),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

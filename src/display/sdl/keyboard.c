@@ -10,6 +10,7 @@
 
 #include "core/log.h"
 #include "display/sdl/scancodes.h"
+#include "display/sdl/wayland_keys.h"
 #include "display/sdl/window.h"
 #include "display/sdl/x11.h"
 
@@ -274,14 +275,17 @@ void keyboard_settle(struct sdl_window *sdl)
 
 void keyboard_sync_locks(struct sdl_window *sdl)
 {
-	unsigned mask = INPUT_LED_CAPS | INPUT_LED_NUM | INPUT_LED_SCROLL, leds;
+	unsigned mask = INPUT_LED_CAPS | INPUT_LED_NUM, leds;
 
 	if (!sdl->outbox.source || !sdl->settings->sync_locks)
 		return;
-	if (!x11_lock_lights(sdl->view.window, &leds)) {
+	if (x11_lock_lights(sdl->view.window, &leds)) {
+		mask |= INPUT_LED_SCROLL;
+	} else if (sdl->wayland_keys) {
+		leds = wayland_keys_locks(sdl->wayland_keys);
+	} else {
 		SDL_Keymod mod = SDL_GetModState();
 
-		mask = INPUT_LED_CAPS | INPUT_LED_NUM;
 		leds = (mod & KMOD_CAPS ? INPUT_LED_CAPS : 0u) |
 		       (mod & KMOD_NUM ? INPUT_LED_NUM : 0u);
 	}

@@ -120,7 +120,7 @@ static void describe_keys(const struct sdl_window *sdl, char *text, size_t size)
 		"Ctrl-Alt-F full screen\n"
 		"Ctrl-Alt-+ larger\n"
 		"Ctrl-Alt-- smaller\n"
-		"Ctrl-Alt-0 as large as at first\n"
+		"Ctrl-Alt-0 pixel by pixel; again: as at first\n"
 		"Ctrl-Alt-S screenshot, into the current folder\n"
 		"Ctrl-Alt-P pause, or go on\n"
 		"Ctrl-Alt-H this list, as has %sF1\n"

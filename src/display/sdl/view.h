@@ -79,8 +79,8 @@ void view_restore(struct sdl_view *view, bool whole);
 void view_resized(struct sdl_view *view);
 bool view_is_fullscreen(const struct sdl_view *view);
 void view_set_fullscreen(struct sdl_view *view, bool fullscreen);
-/* direction 1: larger, -1: smaller, by a step; 0: back to the scale of the settings, and the
- * window to the size of the picture. */
+/* direction 1: larger, -1: smaller, by a step; 0: one pixel for each of the picture's, and if it is
+ * so already, the scale of the settings. The window becomes as large as the picture. */
 void view_zoom(struct sdl_view *view, const struct display_settings *settings, int direction);
 /* A box with text over the picture; NULL: none. The picture under it is darker if dimmed. */
 void view_set_panel(struct sdl_view *view, const char *text, bool dimmed);

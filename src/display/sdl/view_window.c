@@ -236,6 +236,9 @@ void view_zoom(struct sdl_view *view, const struct display_settings *settings, i
 
 		view->scale_percent = geometry_zoom((unsigned)percent, direction);
 		view->scale = DISPLAY_SCALE_FIXED;
+	} else if (view->scale != DISPLAY_SCALE_FIXED || view->scale_percent != 100) {
+		view->scale = DISPLAY_SCALE_FIXED;
+		view->scale_percent = 100;
 	} else {
 		view->scale = settings->scale;
 		view->scale_percent = settings->scale_percent;

@@ -10,7 +10,12 @@
 #include <unistd.h>
 #include <wayland-client.h>
 
+#include "core/input_sink.h"
+
 #define MAX_SEATS 4
+/* X's modifiers, as which Wayland's keymaps have them; that Num Lock is the second is a custom. */
+#define LOCK_MASK 0x02
+#define MOD2_MASK 0x10
 
 struct seat {
 	struct wayland_keys *keys;
@@ -23,6 +28,7 @@ struct wayland_keys {
 	struct wl_registry *registry;
 	struct seat seats[MAX_SEATS];
 	unsigned seat_count;
+	uint32_t locked; /* modifiers */
 };
 
 static void on_keymap(
@@ -73,13 +79,14 @@ static void on_key(void *opaque, struct wl_keyboard *keyboard, uint32_t serial, 
 static void on_modifiers(void *opaque, struct wl_keyboard *keyboard, uint32_t serial,
 	uint32_t depressed, uint32_t latched, uint32_t locked, uint32_t group)
 {
-	(void)opaque;
+	const struct seat *seat = opaque;
+
 	(void)keyboard;
 	(void)serial;
 	(void)depressed;
 	(void)latched;
-	(void)locked;
 	(void)group;
+	seat->keys->locked = locked;
 }
 
 static const struct wl_keyboard_listener keyboard_listener = {
@@ -160,6 +167,12 @@ struct wayland_keys *wayland_keys_open(SDL_Window *window, Uint32 event_type)
 	return keys;
 }
 
+unsigned wayland_keys_locks(const struct wayland_keys *keys)
+{
+	return (keys->locked & LOCK_MASK ? INPUT_LED_CAPS : 0u) |
+	       (keys->locked & MOD2_MASK ? INPUT_LED_NUM : 0u);
+}
+
 void wayland_keys_close(struct wayland_keys *keys)
 {
 	if (!keys)
@@ -179,6 +192,12 @@ struct wayland_keys *wayland_keys_open(SDL_Window *window, Uint32 event_type)
 	(void)window;
 	(void)event_type;
 	return NULL;
+}
+
+unsigned wayland_keys_locks(const struct wayland_keys *keys)
+{
+	(void)keys;
+	return 0;
 }
 
 void wayland_keys_close(struct wayland_keys *keys)

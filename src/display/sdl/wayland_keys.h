@@ -16,6 +16,10 @@ struct wayland_keys;
  * release pushes an SDL event of that type, after SDL's own of that key if there is one; in its
  * user.code the evdev code, in user.data1 whether it is down (not NULL). */
 struct wayland_keys *wayland_keys_open(SDL_Window *window, Uint32 event_type);
+/* The locks that are on in the session, a mask of enum input_led: of Caps and Num Lock, the only
+ * ones that Wayland tells of. As of the last that the window heard, which is no older than its
+ * focus. */
+unsigned wayland_keys_locks(const struct wayland_keys *keys);
 /* Before SDL's video ends. NULL is fine. */
 void wayland_keys_close(struct wayland_keys *keys);
 
