@@ -1,21 +1,21 @@
 #!/usr/bin/env python3
 """The display path of vmgui beside QEMU's: the same guest, the test card, on the same KVM in one run.
 
-Latency from a command to its pixels in a VNC client and in a window, with the guest at rest before; frames and processor time
-for full-screen changes and a moving window; wake-ups, processor time and bytes at rest; bytes for a blinking cursor and for
-lines that scroll; memory by display. A command travels through the guest's serial port; `echo` is that way alone, there and
-back. Processor time and wake-ups are those of all threads but the vCPUs'.
+Latency from the guest's own write (latency.py) to the surface, to a VNC client and to a window, after rests of 50 to 300 ms, beside
+the machine's own noise at that time; frames, processor time and bytes for a full screen that changes, a window that moves, a
+terminal that scrolls and a cursor that blinks, with a change each 40 ms or as fast as the guest can; wake-ups, processor time and
+bytes at rest; memory by display. The card draws by itself (`flash` and `stream` in assets/testcard/README.md), so no command is
+under way meanwhile. Processor time and wake-ups are those of all threads but the vCPUs'; `guest_ms` is the vCPUs' for each change.
 
 Usage: tests/bench/display.py --vmgui build/release/vmgui --card build/release/tests/bench/qemu_card [--changes N] [--windows]
-The target `bench` builds the card. Prints one JSON object a line. On a busy machine the numbers mean little.
+The target `bench` builds the card and what else stands beside it. Prints one JSON object a line. On a busy machine the numbers
+mean little, as the noise tells.
 """
 
 import argparse
 import contextlib
-import ctypes
 import json
 import os
-import statistics
 import sys
 import tempfile
 import time
@@ -23,13 +23,19 @@ import time
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [os.path.join(HERE, "..", "guest"), os.path.join(HERE, "..", "support")]
 
+import counting  # noqa: E402
 import guest  # noqa: E402
 import installer_guest  # noqa: E402
+import latency  # noqa: E402
 from desktop import Desktop  # noqa: E402
 from rfb import RfbClient  # noqa: E402
 
 REST_SECONDS = 10
 VCPU_NAMES = ("vcpu", "CPU ", "kvm")
+SIZES = ((1024, 768), (1920, 1080))
+PAUSE_US = 40000
+PACED = 75  # changes
+FLAT_OUT_SECONDS = 3
 
 
 class Vmgui(guest.Guest):
@@ -51,6 +57,19 @@ class Vmgui(guest.Guest):
         return line
 
 
+class ProbedVmgui(Vmgui):
+    """The same, and a probe (probe.c) notes when the surface changed."""
+
+    folder_of_probe = None
+
+    @property
+    def probe(self):
+        return os.path.join(self.folder.name, "probe")
+
+    def environment(self):
+        return {**super().environment(), "VMGUI_MODULE_DIR": self.folder_of_probe, "VMGUI_PROBE": self.probe}
+
+
 class Qemu(Vmgui):
     """The test card under QEMU, with nothing that vmgui has not."""
 
@@ -68,11 +87,11 @@ class Qemu(Vmgui):
         return line
 
 
-def threads(card):
-    """(switches, seconds of processor time) of the threads that do not run the guest."""
+def processor_time(card, vcpus):
+    """(switches, seconds of processor time) of the threads that run the guest, or of the others."""
     switches, seconds = 0, 0.0
     for name, count in card.switches().items():
-        if name.startswith(VCPU_NAMES):
+        if name.startswith(VCPU_NAMES) != vcpus:
             continue
         switches += count
         with contextlib.suppress(OSError):
@@ -87,81 +106,12 @@ def memory_kib(card):
         return next(int(line.split()[1]) for line in file if line.startswith("Pss:"))
 
 
-def milliseconds(samples):
-    """Median and 99th percentile."""
-    samples = sorted(sample * 1000 for sample in samples)
-    return {"median": round(statistics.median(samples), 2), "p99": round(samples[len(samples) * 99 // 100], 2)}
-
-
-def paint(number):
-    """A colour that is not the one before."""
-    return f"{(number * 7919 + 0x10101) & 0xFFFFFF:06x}"
-
-
-def echo_latency(card, count):
-    samples = []
-    for _ in range(count):
-        start = time.monotonic()
-        card.fence()
-        samples.append(time.monotonic() - start)
-    return milliseconds(samples)
-
-
-def client_latency(card, client, count):
-    """From the command to the update, after rest."""
-    samples = []
-    for number in range(count):
-        client.poll(0.25)
-        updates, start = client.updates, time.monotonic()
-        card.send(f"rect 500 300 8 16 {paint(number)}")
-        while client.updates == updates:
-            client.poll(0.0005)
-        samples.append(time.monotonic() - start)
-        card.expect("filled")
-    return milliseconds(samples)
-
-
-class WindowEye:
-    """Reads one pixel of an X window."""
-
-    def __init__(self, desktop, window):
-        self.xlib = ctypes.CDLL("libX11.so.6")
-        self.xlib.XOpenDisplay.restype = ctypes.c_void_p
-        self.xlib.XGetImage.restype = ctypes.c_void_p
-        self.xlib.XGetPixel.restype = ctypes.c_ulong
-        self.display = ctypes.c_void_p(self.xlib.XOpenDisplay(desktop.display.encode()))
-        self.window = ctypes.c_ulong(int(window))
-
-    def pixel(self, x, y):
-        image = self.xlib.XGetImage(self.display, self.window, x, y, 1, 1, ctypes.c_ulong(0xFFFFFF), 2)
-        if not image:
-            return None
-        value = self.xlib.XGetPixel(ctypes.c_void_p(image), 0, 0)
-        self.xlib.XFree(ctypes.c_void_p(image))
-        return value & 0xFFFFFF
-
-
-def window_latency(card, eye, count):
-    samples = []
-    for number in range(count):
-        time.sleep(0.25)
-        wanted, start = paint(number), time.monotonic()
-        card.send(f"rect 500 300 8 16 {wanted}")
-        while eye.pixel(504, 308) != int(wanted, 16):
-            if time.monotonic() - start > 10:
-                raise AssertionError(f"the window shows {eye.pixel(504, 308)}, not {wanted}")
-            time.sleep(0.0002)
-        samples.append(time.monotonic() - start)
-        card.expect("filled")
-    return milliseconds(samples)
-
-
 def at_rest(card, client):
     """Wake-ups and processor time a second, and bytes to the client."""
     client.poll(3)
-    received, (switches, seconds) = client.bytes_received, threads(card)
+    received, (switches, seconds) = client.bytes_received, processor_time(card, False)
     client.poll(REST_SECONDS)
-    switches_now, seconds_now = threads(card)
+    switches_now, seconds_now = processor_time(card, False)
     return {
         "wakeups_per_second": round((switches_now - switches) / REST_SECONDS, 2),
         "cpu_percent": round((seconds_now - seconds) / REST_SECONDS * 100, 3),
@@ -169,44 +119,54 @@ def at_rest(card, client):
     }
 
 
-def frames(card, client, command, limit, pause=0):
-    """Gives the guest one change after the other for `limit` seconds: what arrived, and what one frame cost."""
-    client.poll(0.5)
-    updates, received, seconds, start = client.updates, client.bytes_received, threads(card)[1], time.monotonic()
-    number = 0
-    while time.monotonic() - start < limit:
-        card.position = len(card.lines)
-        card.send(command(number))
-        number += 1
-        while len(card.lines) == card.position:
-            client.poll(0.001)
-        client.poll(pause)
-    client.poll(0.2)
-    count, elapsed = client.updates - updates, time.monotonic() - start
-    return {
-        "changes_per_second": round(number / elapsed, 1),
-        "frames_per_second": round(count / elapsed, 1),
-        "cpu_ms_per_frame": round((threads(card)[1] - seconds) * 1000 / max(count, 1), 3),
-        "bytes_per_change": round((client.bytes_received - received) / max(number, 1)),
+def follow(card, count, look):
+    """Calls look until the card has said `streamed`; the seconds that took."""
+    start, said = time.monotonic(), len(card.lines)
+    while len(card.lines) == said:
+        look()
+        if time.monotonic() - start > 60 + count * 1.0:
+            raise AssertionError(f"the stream does not end; {card.story()}")
+    return time.monotonic() - start
+
+
+def stream(card, kind, count, pause_us, client=None, eye=None):
+    """So many changes: what arrived of them, and what they cost. A window's frames are those that the X server told of."""
+    if client:
+        client.poll(0.5)
+    frames, received = (client.updates, client.bytes_received) if client else (eye.events, 0)
+    ours, guests = processor_time(card, False)[1], processor_time(card, True)[1]
+    card.send(f"stream {kind} {count} {pause_us}")
+    card.expect("streaming .*")
+    if client:
+        elapsed = follow(card, count, lambda: client.poll(0.002))
+        client.poll(0.1)
+        frames, received = client.updates - frames, client.bytes_received - received
+    else:
+        elapsed = follow(card, count, lambda: eye.wait(0.05))
+        eye.wait(0.1)
+        frames = eye.events - frames
+    ours, guests = processor_time(card, False)[1] - ours, processor_time(card, True)[1] - guests
+    card.expect("streamed .*")
+    result = {
+        "changes_per_second": round(count / elapsed, 1),
+        "frames_per_second": round(frames / elapsed, 1),
+        "cpu_ms_per_frame": round(ours * 1000 / max(frames, 1), 3),
+        "guest_ms": round(guests * 1000 / count, 3),
     }
+    if client:
+        result["bytes_per_frame"] = round(received / max(frames, 1))
+        result["bytes_per_change"] = round(received / count)
+    return result
 
 
-def full_screen(number):
-    return f"fill {paint(number)}"
+def flat_out(card, kind, client):
+    """As many changes as the guest can make."""
+    rate = stream(card, kind, 30, 0, client)["changes_per_second"]
+    return stream(card, kind, max(30, int(rate * FLAT_OUT_SECONDS)), 0, client)
 
 
-def moving_window(number):
-    """A window of 300x200 at the next place."""
-    return f"rect {100 + number * 8 % 600} {100 + number * 4 % 400} 300 200 {paint(number)}"
-
-
-def cursor(number):
-    return f"rect 400 300 8 16 {'ffffff' if number % 2 else '000000'}"
-
-
-def terminal_line(number):
-    """One of 24 lines of 80 characters; all of them in turn are a page that scrolls."""
-    return f"rect 100 {100 + number % 24 * 16} 640 16 {paint(number)}"
+def set_mode(card, width, height):
+    card.ask(f"mode {width} {height} 32", f"mode {width}x{height}x32")
 
 
 @contextlib.contextmanager
@@ -219,38 +179,85 @@ def running(kind, *arguments, vnc=False):
         card.close()
 
 
-def measure_client(kind, changes):
+def connected(card, client_class=RfbClient):
+    """A client that has the picture."""
+    client = client_class(port=card.port)
+    card.clients.append(client)
+    client.refresh()
+    client.poll(1)
+    return client
+
+
+def measure_latency(kind, changes, noise):
+    """To a client alone, and with vmgui to its surface."""
+    probed = kind is Vmgui
+    with running(*((ProbedVmgui, "--sdl") if probed else (kind,)), vnc=True) as card:
+        eyes = {"client": latency.ClientEye(connected(card))}
+        if probed:
+            eyes["surface"] = latency.ProbeEye(card.probe)
+        return latency.flash(card, eyes, changes, noise)
+
+
+def measure_client(kind):
+    """A client with raw pixels: it shows what the display path costs and not what compression does."""
     with running(kind, vnc=True) as card:
         result = {"memory_kib_vnc": memory_kib(card)}
-        client = card.client()
-        client.refresh()
-        client.poll(1)
+        client = connected(card)
         result["memory_kib_vnc_client"] = memory_kib(card)
         result["at_rest"] = at_rest(card, client)
-        result["echo_ms"] = echo_latency(card, changes)
-        result["client_ms"] = client_latency(card, client, changes)
-        result["blinking_cursor"] = frames(card, client, cursor, 5, pause=0.5)
-        result["terminal"] = frames(card, client, terminal_line, 5)
-        for width, height in ((1024, 768), (1920, 1080)):
-            card.ask(f"mode {width} {height} 32", f"mode {width}x{height}x32")
+        for width, height in SIZES:
+            set_mode(card, width, height)
             client.poll(2)
-            result[f"full_screen_{width}x{height}"] = frames(card, client, full_screen, 5)
-            result[f"moving_window_{width}x{height}"] = frames(card, client, moving_window, 5)
-    with running(kind) as card:
-        result["memory_kib_headless"] = memory_kib(card)
+            for what in ("full", "window"):
+                name = f"{what}_{width}x{height}"
+                result[name] = stream(card, what, PACED, PAUSE_US, client)
+                result[name + "_flat_out"] = flat_out(card, what, client)
+        return result
+
+
+def measure_bytes(kind):
+    """For each kind of change, by encoding."""
+    result = {}
+    for name, client_class in (("raw", RfbClient), ("tight", counting.TightClient), ("zrle", counting.ZrleClient)):
+        with running(kind, vnc=True) as card:
+            client = connected(card, client_class)
+            for what in ("cursor", "terminal", "window", "full"):
+                found = stream(card, what, PACED, PAUSE_US, client)
+                result[f"{what}_{name}"] = {key: found[key] for key in ("frames_per_second", "bytes_per_frame", "bytes_per_change")}
     return result
 
 
-def measure_window(kind, changes):
-    with Desktop() as desktop:
+def measure_memory(kind):
+    """Of displays that nobody looks at."""
+    result = {}
+    with running(kind) as card:
+        result["memory_kib_headless"] = memory_kib(card)
+    if kind is Vmgui:
+        with running(kind, "--headless", "--screenshot", "screen.png") as card:
+            result["memory_kib_png"] = memory_kib(card)
+    return result
+
+
+def measure_window(kind, changes, noise):
+    """A window, beside a client; then its frames with the client gone."""
+    with Desktop(2000, 1200) as desktop:
         kind.desktop = desktop
         try:
             with running(kind, *kind.window_arguments, vnc=True) as card:
                 window = desktop.window("vmgui|guest|card|QEMU")
-                client = card.client()
-                client.refresh()
-                result = {"memory_kib_window_client": memory_kib(card), "at_rest": at_rest(card, client)}
-                result["window_ms"] = window_latency(card, WindowEye(desktop, window), changes)
+                result = {"memory_kib": memory_kib(card)}
+                client = connected(card)
+                result["memory_kib_client"] = memory_kib(card)
+                result["at_rest"] = at_rest(card, client)
+                eye = latency.WindowEye(desktop.display, window)
+                eyes = {"window": eye, "client": latency.ClientEye(client)}
+                result["latency"] = latency.flash(card, eyes, changes, noise)
+                client.close()
+                for width, height in SIZES:
+                    set_mode(card, width, height)
+                    eye.wait(2)
+                    for what in ("full", "window"):
+                        result[f"{what}_{width}x{height}"] = stream(card, what, PACED, PAUSE_US, eye=eye)
                 return result
         finally:
             kind.desktop = None
@@ -284,24 +291,32 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--vmgui", required=True)
     parser.add_argument("--card", help="for QEMU; without, vmgui alone is measured")
-    parser.add_argument("--changes", type=int, default=200, help="samples of each latency")
+    parser.add_argument("--changes", type=int, default=300, help="samples of each latency, at most 2048")
     parser.add_argument("--windows", action="store_true", help="also with an SDL window on Xvfb")
     parser.add_argument("--installer", action="store_true", help="only Debian's installer at rest, on a KVM that runs it")
     options = parser.parse_args()
     guest.VMGUI = os.path.abspath(options.vmgui)
+    bench = os.path.join(os.path.dirname(guest.VMGUI), "tests", "bench")
+    noise = os.path.join(bench, "noise")
+    ProbedVmgui.folder_of_probe = os.path.join(bench, "probe")
     kinds = [Vmgui]
     if options.card:
         Qemu.card = os.path.abspath(options.card)
         kinds.append(Qemu)
-    if options.installer:
-        for kind in kinds:
-            print(json.dumps({"name": kind.name, "installer": measure_installer(kind, 1200)}), flush=True)
-        return 0
     for kind in kinds:
-        result = {"name": kind.name, **measure_client(kind, options.changes)}
+        if options.installer:
+            print(json.dumps({"name": kind.name, "installer": measure_installer(kind, 1200)}), flush=True)
+            continue
+        parts = {
+            "latency": lambda kind=kind: measure_latency(kind, options.changes, noise),
+            "client": lambda kind=kind: measure_client(kind),
+            "bytes": lambda kind=kind: measure_bytes(kind),
+            "memory": lambda kind=kind: measure_memory(kind),
+        }
         if options.windows:
-            result["window"] = measure_window(kind, options.changes)
-        print(json.dumps(result), flush=True)
+            parts["window"] = lambda kind=kind: measure_window(kind, options.changes, noise)
+        for name, measure in parts.items():
+            print(json.dumps({"name": kind.name, name: measure()}), flush=True)
     return 0
 
 

@@ -62,6 +62,7 @@ class WindowEye:
 
     def __init__(self, display_name, window):
         self.seen = {}
+        self.events = 0
         self.xlib = ctypes.CDLL("libX11.so.6")
         self.xdamage = ctypes.CDLL("libXdamage.so.1")
         for function in (self.xlib.XOpenDisplay, self.xlib.XGetImage):
@@ -88,11 +89,22 @@ class WindowEye:
 
     def look(self):
         now = time.monotonic()
+        self.take_events()
+        self.seen.setdefault(self.pixel(*PLACE) - FIRST_COLOUR, now)
+
+    def wait(self, seconds):
+        """Takes in what the server tells within that time."""
+        deadline = time.monotonic() + seconds
+        while select.select([self], [], [], max(0, deadline - time.monotonic()))[0]:
+            self.take_events()
+
+    def take_events(self):
         event = ctypes.create_string_buffer(24 * 8)
         while self.xlib.XPending(self.display):
             self.xlib.XNextEvent(self.display, event)
+            self.events += 1
             self.xdamage.XDamageSubtract(self.display, self.damage, ctypes.c_ulong(0), ctypes.c_ulong(0))
-        self.seen.setdefault(self.pixel(*PLACE) - FIRST_COLOUR, now)
+        self.xlib.XFlush(self.display)
 
 
 class ProbeEye:
