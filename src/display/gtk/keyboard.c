@@ -3,7 +3,8 @@
  * Keys go by their place: the hardware's key code, which on Wayland and with X servers of the evdev
  * kind is Linux's own plus 8, never by what the host's layout makes of them. While the guest's
  * screen has the focus every key is the guest's, but for the window's own (shortcuts.c) and the
- * release chord: the toolkit's accelerators and mnemonics see none. */
+ * release chord: the toolkit's accelerators and mnemonics see none. (On Wayland GDK 3 keeps keys to
+ * itself that have no symbol in the host's layout.) */
 #include <linux/input-event-codes.h>
 #include <string.h>
 

@@ -217,10 +217,31 @@ static void place(struct window *window, unsigned x, unsigned y)
 		(unsigned)window->view.picture.height);
 }
 
+/* The guest's absolute pointer to a place in the area's units. */
+static void point_at(struct window *window, double area_x, double area_y)
+{
+	unsigned x, y;
+
+	if (!window->source || !is_absolute(window) ||
+		!view_locate(&window->view, area_x, area_y, &x, &y))
+		return;
+	place(window, x, y);
+	input_outbox_sync(&window->outbox);
+}
+
+static gboolean on_enter(GtkWidget *area, GdkEventCrossing *event, gpointer opaque)
+{
+	struct window *window = opaque;
+
+	(void)area;
+	if (!window->relative)
+		point_at(window, event->x, event->y);
+	return FALSE;
+}
+
 static gboolean on_motion(GtkWidget *area, GdkEventMotion *event, gpointer opaque)
 {
 	struct window *window = opaque;
-	unsigned x, y;
 
 	(void)area;
 	if (window->relative && is_x11(window)) {
@@ -231,11 +252,7 @@ static gboolean on_motion(GtkWidget *area, GdkEventMotion *event, gpointer opaqu
 		return TRUE; /* the lock tells */
 	if (window->fullscreen && event->y < 1)
 		bars_show_top(window);
-	if (!window->source || !is_absolute(window) ||
-		!view_locate(&window->view, event->x, event->y, &x, &y))
-		return TRUE;
-	place(window, x, y);
-	input_outbox_sync(&window->outbox);
+	point_at(window, event->x, event->y);
 	return TRUE;
 }
 
@@ -276,10 +293,27 @@ static gboolean on_button(GtkWidget *area, GdkEventButton *event, gpointer opaqu
 	return TRUE;
 }
 
+/* What GDK says for a wheel's click. It takes Wayland's 10 for one; some compositors send 15. The
+ * first single click tells. */
+static double wheel_unit(struct window *window, const GdkEventScroll *event)
+{
+	GdkDevice *device = gdk_event_get_source_device((const GdkEvent *)event);
+	double delta = fabs(event->delta_x) > fabs(event->delta_y) ? fabs(event->delta_x)
+								   : fabs(event->delta_y);
+
+	if (is_x11(window) || !device || gdk_device_get_source(device) != GDK_SOURCE_MOUSE)
+		return 1;
+	if (fabs(delta - 1.5) < 0.01)
+		window->wheel_click = 1.5;
+	else if (fabs(delta - 1) < 0.01)
+		window->wheel_click = 1;
+	return window->wheel_click > 0 ? window->wheel_click : 1;
+}
+
 static gboolean on_scroll(GtkWidget *area, GdkEventScroll *event, gpointer opaque)
 {
 	struct window *window = opaque;
-	double right = 0, down = 0;
+	double right = 0, down = 0, unit;
 	int vertical, horizontal;
 
 	(void)area;
@@ -299,8 +333,9 @@ static gboolean on_scroll(GtkWidget *area, GdkEventScroll *event, gpointer opaqu
 		right = 1;
 		break;
 	case GDK_SCROLL_SMOOTH:
-		right = event->delta_x;
-		down = event->delta_y;
+		unit = wheel_unit(window, event);
+		right = event->delta_x / unit;
+		down = event->delta_y / unit;
 		break;
 	}
 	window->wheel_rest_x += right * DETENT;
@@ -326,9 +361,10 @@ void pointer_init(struct window *window)
 {
 	GtkWidget *area = window->view.area;
 
-	gtk_widget_add_events(area, GDK_POINTER_MOTION_MASK | GDK_BUTTON_PRESS_MASK |
-					    GDK_BUTTON_RELEASE_MASK | GDK_SCROLL_MASK |
-					    GDK_SMOOTH_SCROLL_MASK);
+	gtk_widget_add_events(area, GDK_ENTER_NOTIFY_MASK | GDK_POINTER_MOTION_MASK |
+					    GDK_BUTTON_PRESS_MASK | GDK_BUTTON_RELEASE_MASK |
+					    GDK_SCROLL_MASK | GDK_SMOOTH_SCROLL_MASK);
+	g_signal_connect(area, "enter-notify-event", G_CALLBACK(on_enter), window);
 	g_signal_connect(area, "motion-notify-event", G_CALLBACK(on_motion), window);
 	g_signal_connect(area, "button-press-event", G_CALLBACK(on_button), window);
 	g_signal_connect(area, "button-release-event", G_CALLBACK(on_button), window);

@@ -83,6 +83,7 @@ struct window {
 	double last_x, last_y;
 	double rest_x, rest_y; /* motion and wheel: less than a unit, left over */
 	double wheel_rest_x, wheel_rest_y;
+	double wheel_click; /* what GDK makes of one on Wayland; 0: not known yet */
 	GdkCursor *no_cursor;
 	bool cursor_hidden;
 	struct pointer_lock *lock; /* NULL: not a Wayland display that can */
