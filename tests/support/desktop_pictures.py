@@ -151,12 +151,13 @@ class Pictures:
 
     # ---- X ----
 
-    def x_on_modesetting(self):
+    def x_on_modesetting(self, all_sizes):
         guest = self.guest
         size = guest.start_x("modesetting")
         say(f"X modesetting has {size[0]}x{size[1]}, depth {size[2]}")
         self.x_picture("X modesetting", 4)
-        for seed, (width, height) in enumerate(((640, 480), (1920, 1080), (3840, 2160), (1024, 768))):
+        sizes = ((640, 480), (1920, 1080), *(((2560, 1440), (3840, 2160)) if all_sizes else ()), (1024, 768))
+        for seed, (width, height) in enumerate(sizes):
             guest.shell(f"xrandr --output Virtual-1 --mode {width}x{height}", 120)
             guest.x.wait(rf"^size {width} {height}\n", 60)
             self.x_picture(f"X modesetting xrandr {width}x{height}", 10 + seed)
@@ -207,7 +208,7 @@ class Pictures:
             self.guest.stop_x()
         self.bochs()
         self.kms(all_sizes)
-        self.x_on_modesetting()
+        self.x_on_modesetting(all_sizes)
 
     def depth(self, name):
         """One of vesafb's depths; X is there afterwards."""
