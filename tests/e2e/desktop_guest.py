@@ -15,13 +15,13 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 
-from desktop import Desktop
+from desktop import Desktop, DesktopError
 from desktop_guest import DesktopGuest, GuestError
 from desktop_hands import LAYOUTS, Hands
 from desktop_pictures import DEPTHS, Pictures
 from desktop_report import FAILED, check, say
 from installer_guest import free_display
-from rfb import RfbClient
+from rfb import RfbClient, RfbError
 
 # Two pictures of 3840x2160 and what bochs-drm keeps beside them.
 VRAM = "128"
@@ -124,7 +124,7 @@ def main():
     os.makedirs(options.artefacts, exist_ok=True)
     try:
         run(options)
-    except GuestError as error:
+    except (GuestError, RfbError, DesktopError) as error:
         check(False, str(error))
     say(f"{len(FAILED)} checks failed" if FAILED else "all seen")
     return 1 if FAILED else 0
