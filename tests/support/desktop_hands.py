@@ -237,7 +237,7 @@ class Hands:
         guest = self.guest
         # (psmouse's parameter proto=exps finds the VMware pointer first, and then a mouse of two buttons.)
         guest.shell("printf exps >/sys/bus/serio/devices/serio1/protocol; udevadm settle", 60)
-        guest.evdev.lines(lambda found: any("Explorer" in line for line in found), 20)
+        guest.evdev.lines(lambda found: any("ImExPS/2" in line for line in found), 20)
         time.sleep(1)
         guest.x.take()
         with rfb.RfbClient(port=self.port) as client:
@@ -302,6 +302,8 @@ class Hands:
             for n in wanted:
                 client.pointer(100, 100, 1 << (n - 1))
                 client.pointer(100, 100)
+                # A mouse of steps sums up what it has not told: up and down at once is nothing.
+                time.sleep(0.1)
             self.pressed(f"{kind}, rfb", wanted)
         if not self.desktop:
             return
