@@ -188,6 +188,14 @@ static bool mouse_is_drained(const struct i8042 *controller)
 	       controller->held_source != FROM_MOUSE;
 }
 
+static void tell_keyboard_ready(struct i8042 *controller)
+{
+	if (!controller->keyboard_waits || controller->keyboard.full)
+		return;
+	controller->keyboard_waits = false;
+	tell_ready(&controller->keyboard_listener);
+}
+
 /* Fills an empty output buffer, sets the interrupt lines to match, and wakes who waits for room. */
 static void refill(struct i8042 *controller)
 {
@@ -203,9 +211,9 @@ static void refill(struct i8042 *controller)
 		(void)fetch_mouse(controller);
 	update_irqs(controller);
 
-	if (controller->keyboard_waits && keyboard_is_drained(controller)) {
-		controller->keyboard_waits = false;
-		tell_ready(&controller->keyboard_listener);
+	if (keyboard_is_drained(controller)) {
+		ps2_keyboard_all_is_read(&controller->keyboard);
+		tell_keyboard_ready(controller);
 	}
 	if ((controller->mouse_waits && ps2_mouse_has_room(&controller->mouse)) ||
 		(controller->mouse_drain_waits && mouse_is_drained(controller))) {
@@ -593,6 +601,11 @@ static void on_leds_changed(void *opaque, unsigned leds)
 		listener->leds_changed(listener->opaque, leds);
 }
 
+static void on_keyboard_room(void *opaque)
+{
+	tell_keyboard_ready(opaque);
+}
+
 static void on_keyboard_enabled(void *opaque)
 {
 	const struct i8042 *controller = opaque;
@@ -685,6 +698,7 @@ int i8042_create(const struct i8042_config *config, struct i8042 **out, struct e
 		.output = on_keyboard_output,
 		.leds_changed = on_leds_changed,
 		.enabled_changed = on_keyboard_enabled,
+		.room = on_keyboard_room,
 		.opaque = controller,
 	};
 	ps2_keyboard_init(&controller->keyboard, &events, config->timers, &controller->base.lock);

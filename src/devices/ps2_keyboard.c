@@ -135,12 +135,31 @@ static void repeat_expired(void *opaque)
 	struct ps2_keyboard *keyboard = opaque;
 	if (!keyboard->repeating)
 		return;
-	/* A guest that does not keep up is not given a backlog. */
-	if (ps2_keyboard_is_drained(keyboard)) {
+	/* A guest that does not keep up is not given a backlog; and where keys had to wait, the
+	 * release of this one may be among them. */
+	if (ps2_keyboard_is_drained(keyboard) && !keyboard->full) {
 		put_event(keyboard, keyboard->repeating, true);
 		keyboard->events.output(keyboard->events.opaque);
 	}
 	arm_repeat(keyboard, repeat_period_ns(keyboard));
+}
+
+void ps2_keyboard_all_is_read(struct ps2_keyboard *keyboard)
+{
+	struct timer *timer = &keyboard->rest_timer;
+	if (!keyboard->full || keyboard->rests)
+		return;
+	keyboard->rests = true;
+	timer_arm(timer, timer_queue_now_ns(timer->queue) + PS2_KEYBOARD_REST_NS);
+}
+
+static void rest_expired(void *opaque)
+{
+	struct ps2_keyboard *keyboard = opaque;
+	keyboard->full = keyboard->rests = false;
+	if (keyboard->repeating)
+		arm_repeat(keyboard, repeat_delay_ns(keyboard));
+	keyboard->events.room(keyboard->events.opaque);
 }
 
 static void set_leds(struct ps2_keyboard *keyboard, uint8_t leds)
@@ -297,7 +316,8 @@ int ps2_keyboard_key(struct ps2_keyboard *keyboard, unsigned code, bool down)
 	}
 	if (!down && !keyboard->down[code])
 		return 0;
-	if (keyboard->waiting == PS2_KEYBOARD_EVENTS)
+	keyboard->full |= keyboard->waiting == PS2_KEYBOARD_EVENTS;
+	if (keyboard->full)
 		return -EAGAIN;
 	if (down)
 		keyboard->down[code] = (uint8_t)(DOWN | held_modifiers(keyboard));
@@ -326,11 +346,13 @@ void ps2_keyboard_init(struct ps2_keyboard *keyboard, const struct ps2_keyboard_
 		.typematic = TYPEMATIC_DEFAULT,
 	};
 	timer_init(&keyboard->repeat_timer, timers, lock, repeat_expired, keyboard);
+	timer_init(&keyboard->rest_timer, timers, lock, rest_expired, keyboard);
 }
 
 void ps2_keyboard_fini(struct ps2_keyboard *keyboard)
 {
 	timer_fini(&keyboard->repeat_timer);
+	timer_fini(&keyboard->rest_timer);
 }
 
 void ps2_keyboard_power_on(struct ps2_keyboard *keyboard)
@@ -338,5 +360,7 @@ void ps2_keyboard_power_on(struct ps2_keyboard *keyboard)
 	memset(keyboard->down, 0, sizeof(keyboard->down));
 	memset(keyboard->told, 0, sizeof(keyboard->told));
 	keyboard->last_sent = 0;
+	keyboard->full = keyboard->rests = false;
+	timer_disarm(&keyboard->rest_timer);
 	reset_state(keyboard);
 }

@@ -8,9 +8,13 @@
 #include "devices/ps2_queue.h"
 
 #define PS2_KEYBOARD_CODES 256u
-/* What waits when nobody reads is bounded by what Linux's i8042 flushes before it gives a
- * controller up: 128 bytes, and Pause has eight. */
-#define PS2_KEYBOARD_EVENTS 12u
+/* So many presses and releases wait here, and once there were more, others are taken only a while
+ * after the host has read them all. It is what a guest stands whose keys come faster than from any
+ * keyboard: Linux gives a controller up that still has something after 128 bytes (i8042_flush), and
+ * programs lose keys when 21 have come before they look (evdev's buffer of 64 events, three to a
+ * key). */
+#define PS2_KEYBOARD_EVENTS  8u
+#define PS2_KEYBOARD_REST_NS (5 * NS_PER_MS)
 
 struct ps2_key_event {
 	uint8_t code, modifiers;
@@ -21,16 +25,18 @@ struct ps2_keyboard_events {
 	void (*output)(void *opaque); /* a repeated key: there is a byte to read */
 	void (*leds_changed)(void *opaque, unsigned leds); /* mask of enum input_led */
 	void (*enabled_changed)(void *opaque);
+	void (*room)(void *opaque); /* again, after a key found none */
 	void *opaque;
 };
 
 struct ps2_keyboard {
 	struct ps2_keyboard_events events;
-	struct timer repeat_timer;
+	struct timer repeat_timer, rest_timer;
 
 	struct ps2_queue answers;
 	struct ps2_key_event events_waiting[PS2_KEYBOARD_EVENTS];
 	unsigned first_waiting, waiting;
+	bool full, rests; /* a key found no room; all is read, and the timer runs that ends this */
 	/* The scan code under way, and what the host knows once it has all of it. */
 	struct ps2_queue keys;
 	struct ps2_key_event sending;
@@ -61,8 +67,9 @@ void ps2_keyboard_write(struct ps2_keyboard *keyboard, uint8_t byte);
 bool ps2_keyboard_read(struct ps2_keyboard *keyboard, uint8_t *byte);
 /* As input_sink_ops.key. */
 int ps2_keyboard_key(struct ps2_keyboard *keyboard, unsigned code, bool down);
-/* The host has read all keys: who waits for room may come. Not before, so that a driver that reads
- * the controller empty comes to an end though more is waiting outside. */
+/* Nothing is left that the controller could fetch. */
 bool ps2_keyboard_is_drained(const struct ps2_keyboard *keyboard);
+/* And nothing that it has fetched: there will be room soon. */
+void ps2_keyboard_all_is_read(struct ps2_keyboard *keyboard);
 
 #endif
