@@ -156,6 +156,43 @@ static void vnc_new_size_is_followed_or_clipped(void **state)
 	rfb_close(&follows);
 }
 
+static void vnc_extended_size_is_told_and_may_not_be_set(void **state)
+{
+	static const int32_t encodings[] = { 0, RFB_DESKTOP_SIZE, RFB_EXT_DESKTOP_SIZE };
+	uint8_t wish[8 + 16] = { 251, 0, 2, 0, 1, 0, 1 }, answer[4 + 12 + 4 + 16];
+	struct vnc_fixture *fixture = *state;
+	struct rfb_client client;
+	bool resized;
+
+	assert_true(rfb_open(&client, fixture->port, true));
+	assert_true(rfb_set_encodings(&client, encodings, 3));
+	/* The answer to a full request begins with it. */
+	assert_true(rfb_request(&client, false));
+	assert_true(rfb_update(&client, &resized));
+	assert_true(resized);
+	assert_true(rfb_update(&client, &resized));
+	assert_int_equal(pixel(&client, 319, 239), RED);
+	assert_true(rfb_request(&client, true));
+	vnc_fixture_set_size(fixture, 400, 300, GREEN);
+	assert_true(rfb_update(&client, &resized));
+	assert_true(resized);
+	assert_int_equal(client.width, 400);
+	assert_int_equal(client.height, 300);
+	assert_true(rfb_request(&client, true));
+	assert_true(rfb_update(&client, &resized));
+	assert_int_equal(pixel(&client, 399, 299), GREEN);
+	/* 512x256 with one screen: prohibited, says the one rectangle. */
+	assert_true(rfb_request(&client, true));
+	assert_true(rfb_write(client.fd, wish, sizeof(wish)));
+	assert_true(rfb_read(client.fd, answer, sizeof(answer)));
+	assert_int_equal(rfb_get16(answer + 2), 1);
+	assert_int_equal(rfb_get16(answer + 4), 1);
+	assert_int_equal(rfb_get16(answer + 6), 1);
+	assert_int_equal(rfb_get16(answer + 8), 400);
+	assert_int_equal((int32_t)rfb_get32(answer + 12), RFB_EXT_DESKTOP_SIZE);
+	rfb_close(&client);
+}
+
 static void vnc_keys_and_pointer_reach_the_guest(void **state)
 {
 	struct vnc_fixture *fixture = *state;
@@ -521,6 +558,7 @@ int main(void)
 		TEST(vnc_colours_are_right_in_every_client_format),
 		TEST(vnc_only_what_changed_is_sent_and_a_static_screen_nothing),
 		TEST(vnc_new_size_is_followed_or_clipped),
+		TEST(vnc_extended_size_is_told_and_may_not_be_set),
 		TEST(vnc_keys_and_pointer_reach_the_guest),
 		TEST(vnc_client_that_goes_releases_what_it_held),
 		TEST(vnc_clipboard_is_skipped),
