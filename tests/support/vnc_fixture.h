@@ -3,6 +3,7 @@
 #define TESTS_VNC_FIXTURE_H
 
 #include <limits.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <time.h>
 
@@ -19,6 +20,8 @@ struct vnc_fixture {
 	struct input_router *router;
 	struct display_settings settings;
 	struct display_backend *backend;
+	struct vm_control control;
+	atomic_int state; /* enum vm_state */
 	struct display_host host;
 	uint32_t width, height;
 	uint16_t port;
@@ -52,10 +55,19 @@ static inline int64_t vnc_test_now_ms(void)
 	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-static inline enum vm_state vnc_fixture_running(void *opaque)
+static inline enum vm_state vnc_fixture_state(void *opaque)
 {
-	(void)opaque;
-	return VM_RUNNING;
+	struct vnc_fixture *fixture = opaque;
+
+	return (enum vm_state)atomic_load(&fixture->state);
+}
+
+/* As the composition root does it. */
+static inline void vnc_fixture_set_state(struct vnc_fixture *fixture, enum vm_state state)
+{
+	atomic_store(&fixture->state, (int)state);
+	input_router_set_running(fixture->router, state == VM_RUNNING);
+	backend_notify(fixture->backend);
 }
 
 static inline void vnc_fixture_fill(struct vnc_fixture *fixture, uint32_t x, uint32_t y,
@@ -84,19 +96,20 @@ static inline void vnc_fixture_set_size(
 /* With display_settings_default; nothing runs yet. */
 static inline struct vnc_fixture *vnc_fixture_create(unsigned capabilities)
 {
-	static const struct vm_control control = { .state = vnc_fixture_running };
 	struct vnc_fixture *fixture = calloc(1, sizeof(*fixture));
 	struct error err;
 
 	fixture->port = vnc_free_port();
 	fixture->surface = surface_create();
 	fixture->settings = display_settings_default;
+	fixture->control = (struct vm_control){ .state = vnc_fixture_state, .opaque = fixture };
+	atomic_init(&fixture->state, VM_RUNNING);
 	fake_sink_init(&fixture->sink, "fake", capabilities, UINT_MAX);
 	assert_int_equal(input_router_create(&fixture->router, &err), 0);
 	assert_int_equal(input_router_attach(fixture->router, &fixture->sink.sink), 0);
 	fixture->host = (struct display_host){ .surface = fixture->surface,
 		.router = fixture->router,
-		.control = &control,
+		.control = &fixture->control,
 		.settings = &fixture->settings,
 		.guest_name = "a guest" };
 	vnc_fixture_set_size(fixture, 320, 240, 0xff0000);

@@ -398,12 +398,10 @@ static void vnc_keys_that_wait_when_the_machine_is_paused_are_let_go(void **stat
 	type_fast(&typing);
 	assert_true(rfb_request(&client, true));
 	assert_false(rfb_readable(client.fd, 300)); /* it is not read from */
-	input_router_set_running(fixture->router, false);
-	backend_notify(fixture->backend);
+	vnc_fixture_set_state(fixture, VM_PAUSED);
 	assert_true(is_through(&client));
 	fake_sink_give_room(&fixture->sink, UINT_MAX);
-	input_router_set_running(fixture->router, true);
-	backend_notify(fixture->backend);
+	vnc_fixture_set_state(fixture, VM_RUNNING);
 	assert_true(is_through(&client));
 	fake_sink_take(&fixture->sink, fixture->text, sizeof(fixture->text));
 	assert_true(rfb_key(&client, 'z', true));
@@ -417,6 +415,26 @@ static void vnc_keys_that_wait_when_the_machine_is_paused_are_let_go(void **stat
 		pthread_mutex_unlock(&fixture->sink.lock);
 	}
 	assert_true(found);
+	rfb_close(&client);
+}
+
+static void vnc_shift_that_is_held_across_a_pause_is_pressed_anew(void **state)
+{
+	struct vnc_fixture *fixture = *state;
+	struct rfb_client client;
+
+	assert_true(rfb_open(&client, fixture->port, true));
+	assert_true(rfb_key(&client, SHIFT, true));
+	assert_true(rfb_pointer(&client, 1, 3, 3));
+	vnc_fixture_expect(fixture, "+42 abs(3,3,320x240) sync b+272 sync ");
+	vnc_fixture_set_state(fixture, VM_PAUSED);
+	vnc_fixture_expect(fixture, "-42 b-272 sync ");
+	assert_true(is_through(&client));
+	vnc_fixture_set_state(fixture, VM_RUNNING);
+	assert_true(rfb_key(&client, 'A', true));
+	assert_true(rfb_key(&client, 'A', false));
+	assert_true(rfb_key(&client, SHIFT, false));
+	vnc_fixture_expect(fixture, "+42 +30 -30 -42 ");
 	rfb_close(&client);
 }
 
@@ -526,6 +544,7 @@ int main(void)
 		TEST(vnc_keys_wait_for_a_guest_that_is_slow_to_take_them),
 		TEST(vnc_keys_that_nobody_takes_hold_up_neither_others_nor_the_end),
 		TEST(vnc_keys_that_wait_when_the_machine_is_paused_are_let_go),
+		TEST(vnc_shift_that_is_held_across_a_pause_is_pressed_anew),
 		TEST(vnc_client_that_hangs_up_while_its_keys_wait_is_let_go),
 		TEST(vnc_client_that_goes_releases_its_scan_codes_and_buttons),
 		TEST(vnc_two_clients_hold_one_key_until_both_let_go),

@@ -116,6 +116,8 @@ static int serve_input(struct vnc_client *client, rfbClientPtr rfb)
 	}
 	if (!client->source)
 		return 0;
+	if (atomic_exchange(&client->was_paused, false))
+		vnc_input_release_all(&client->input);
 	vnc_message_parse(bytes, (size_t)length, &message);
 	pthread_mutex_lock(&rfb->updateMutex);
 	view.width = (int)client->width;
@@ -142,6 +144,7 @@ static int open_input(struct vnc_client *client)
 	client->told_leds = VNC_LEDS_UNKNOWN;
 	client->state_news = false;
 	atomic_store(&client->told_mode, VNC_POINTER_PLACES);
+	atomic_store(&client->was_paused, false);
 	atomic_store(&client->leds, VNC_LEDS_UNKNOWN);
 	if (!server->host->router)
 		return 0;
@@ -182,10 +185,18 @@ static void close_input(struct vnc_client *client)
 
 void vnc_clients_poke(struct vnc_server *server)
 {
+	const struct vm_control *control = server->host->control;
+	const bool paused = control && control->state(control->opaque) == VM_PAUSED;
+
 	pthread_mutex_lock(&server->lock);
 	for (unsigned i = 0; i < VNC_MAX_CLIENTS; i++) {
-		if (server->clients[i].room_fd >= 0)
-			poke(server->clients[i].room_fd);
+		struct vnc_client *client = &server->clients[i];
+
+		if (client->room_fd < 0)
+			continue;
+		if (paused)
+			atomic_store(&client->was_paused, true);
+		poke(client->room_fd);
 	}
 	pthread_mutex_unlock(&server->lock);
 }

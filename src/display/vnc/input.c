@@ -40,6 +40,14 @@ void vnc_input_init(struct vnc_input *input, const struct keymap *keymap, struct
 	keysym_keyboard_init(&input->keyboard, keymap, emit, &input->sender);
 }
 
+void vnc_input_release_all(struct vnc_input *input)
+{
+	keysym_keyboard_release_all(&input->keyboard);
+	input_source_release_all(input->sender.source);
+	input->modifiers = 0;
+	input->pointer.buttons = 0;
+}
+
 /* -1: it is none. code 0: only the symbol is known. */
 static int find_modifier(unsigned code, uint32_t keysym)
 {

@@ -27,6 +27,8 @@ struct vnc_input {
 
 void vnc_input_init(struct vnc_input *input, const struct keymap *keymap, struct vnc_place *place,
 	bool sync_locks);
+/* Nothing counts as held any more. */
+void vnc_input_release_all(struct vnc_input *input);
 /* leds: the guest's, enum input_led mask. Blocks as the sender does. */
 void vnc_input_message(struct vnc_input *input, const struct vnc_message *message,
 	const struct vnc_pointer_view *view, unsigned leds);

@@ -93,6 +93,7 @@ struct vnc_client {
 			   */
 	int room_fd;      /* eventfd: the guest takes keys again; set while there is a source */
 
+	atomic_bool was_paused;   /* the router has let go of everything; "vnc-in-N" has not yet */
 	atomic_uint leds;         /* from the router's thread; VNC_LEDS_UNKNOWN at first */
 	atomic_uint capabilities; /* the same */
 };
