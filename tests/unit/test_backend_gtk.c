@@ -596,15 +596,10 @@ static void use(void *opaque, uint32_t width, uint32_t height)
 	XFlush(x);
 }
 
-/* With the sizes that windows may have left behind. */
 static void remove_folder(void)
 {
 	char path[64];
 
-	snprintf(path, sizeof(path), "%s/vmgui/windows", folder);
-	unlink(path);
-	*strrchr(path, '/') = '\0';
-	rmdir(path);
 	snprintf(path, sizeof(path), "%s/fontconfig", folder);
 	rmdir(path);
 	rmdir(folder);
@@ -634,7 +629,7 @@ int main(void)
 	setenv("GDK_BACKEND", "x11", 1);
 	setenv("HOME", folder, 1);
 	setenv("XDG_RUNTIME_DIR", folder, 1);
-	setenv("XDG_STATE_HOME", folder, 1);
+	setenv("XDG_STATE_HOME", "/nonexistent", 1); /* nothing is remembered */
 	setenv("XDG_CACHE_HOME", folder, 1);
 	setenv("DBUS_SESSION_BUS_ADDRESS", "unix:path=/nonexistent", 1);
 	setenv("GSETTINGS_BACKEND", "memory", 1);

@@ -10,7 +10,9 @@
 #define FIRST_HEIGHT 480
 /* What a header bar and a frame take from the screen, before they are there to be measured. */
 #define FIRST_BORDER 8
+/* How long a size has to stay the same, and how long the desktop may take for one we ask for. */
 #define SETTLE_MS    500
+#define ANSWER_MS    3000
 #define FIRST_HEADER 56
 
 void window_set_accessible(GtkWidget *widget, const char *name, const char *description)
@@ -205,31 +207,6 @@ static struct extent largest_area(struct window *window, struct extent frame)
 	return (struct extent){ room.width - frame.width, room.height - frame.height };
 }
 
-void window_adapt_size(struct window *window)
-{
-	struct extent area = area_units(window), wanted, frame;
-	int width, height;
-
-	if (!window->view.image || window->fullscreen || window->maximized || window->resized)
-		return;
-	if (!gtk_widget_get_realized(window->window)) {
-		wanted = view_natural_size(&window->view,
-			largest_area(window, (struct extent){ FIRST_BORDER, FIRST_HEADER }));
-		window->wanted = wanted;
-		window->asked = true;
-		gtk_widget_set_size_request(window->view.area, wanted.width, wanted.height);
-		return;
-	}
-	gtk_window_get_size(GTK_WINDOW(window->window), &width, &height);
-	frame = (struct extent){ width - area.width, height - area.height };
-	wanted = view_natural_size(&window->view, largest_area(window, frame));
-	window->wanted = wanted;
-	window->asked = true;
-	if (wanted.width != area.width || wanted.height != area.height)
-		gtk_window_resize(GTK_WINDOW(window->window), wanted.width + frame.width,
-			wanted.height + frame.height);
-}
-
 static gboolean on_settled(gpointer opaque)
 {
 	struct window *window = opaque;
@@ -250,15 +227,48 @@ static gboolean on_settled(gpointer opaque)
 
 /* Our own resizing takes the desktop a while, and so does what comes with full screen; whose size
  * it is shows when it is at rest. */
-static void on_frame_allocated(GtkWidget *frame, GdkRectangle *allocation, gpointer opaque)
+static void expect_rest(struct window *window, unsigned milliseconds)
 {
-	struct window *window = opaque;
-
-	(void)frame;
-	(void)allocation;
 	if (window->settle_timer)
 		g_source_remove(window->settle_timer);
-	window->settle_timer = g_timeout_add(SETTLE_MS, on_settled, window);
+	window->settle_timer = g_timeout_add(milliseconds, on_settled, window);
+}
+
+static void ask_for_size(struct window *window, struct extent size)
+{
+	window->wanted = size;
+	window->asked = true;
+	expect_rest(window, ANSWER_MS);
+}
+
+static void on_frame_allocated(GtkWidget *frame, GdkRectangle *allocation, gpointer opaque)
+{
+	(void)frame;
+	(void)allocation;
+	expect_rest(opaque, SETTLE_MS);
+}
+
+void window_adapt_size(struct window *window)
+{
+	struct extent area = area_units(window), wanted, frame;
+	int width, height;
+
+	if (!window->view.image || window->fullscreen || window->maximized || window->resized)
+		return;
+	if (!gtk_widget_get_realized(window->window)) {
+		wanted = view_natural_size(&window->view,
+			largest_area(window, (struct extent){ FIRST_BORDER, FIRST_HEADER }));
+		ask_for_size(window, wanted);
+		gtk_widget_set_size_request(window->view.area, wanted.width, wanted.height);
+		return;
+	}
+	gtk_window_get_size(GTK_WINDOW(window->window), &width, &height);
+	frame = (struct extent){ width - area.width, height - area.height };
+	wanted = view_natural_size(&window->view, largest_area(window, frame));
+	ask_for_size(window, wanted);
+	if (wanted.width != area.width || wanted.height != area.height)
+		gtk_window_resize(GTK_WINDOW(window->window), wanted.width + frame.width,
+			wanted.height + frame.height);
 }
 
 /* What the first size asked for was only to begin with. */
