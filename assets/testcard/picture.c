@@ -384,7 +384,7 @@ static void draw_frame(uint32_t frame)
 
 static void draw_pointer_panel(bool absolute)
 {
-	panel(&layout.pointer, absolute ? "absolute pointer" : "relative pointer");
+	panel(&layout.pointer, absolute ? "absolute" : "relative");
 }
 
 static void draw_pointer(int x, int y)
