@@ -60,8 +60,6 @@ bool view_show_directly(struct sdl_view *view, const struct view_frame *frame)
 		copy(view, &frame->place, surface, &areas[count]);
 		count++;
 	}
-	/* Should this fail the renderer is not better off; the next time is another chance. */
-	if (count && SDL_UpdateWindowSurfaceRects(view->window, areas, count))
-		view->stale = true;
-	return true;
+	/* Should this fail, the renderer has all of it shown. */
+	return !count || SDL_UpdateWindowSurfaceRects(view->window, areas, count) == 0;
 }
