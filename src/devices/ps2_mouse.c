@@ -445,10 +445,10 @@ bool ps2_mouse_has_room(const struct ps2_mouse *mouse)
 /* Whether motion back and forth is more than a packet holds. A guest's pointer that stops at an
  * edge of its screen on the way forth ends elsewhere than after the sum of both; senders rely on it
  * to find out where the pointer is. */
-static bool turns_back(int before, int now)
+static bool turns_back(int before, bool was_long, int now)
 {
 	return ((before > 0 && now < 0) || (before < 0 && now > 0)) &&
-	       (before > 255 || before < -255 || now > 255 || now < -255);
+	       (was_long || now > 255 || now < -255);
 }
 
 /* The stroke that takes more motion. There is always one. */
@@ -459,7 +459,8 @@ static struct ps2_mouse_stroke *open_stroke(struct ps2_mouse *mouse, int dx, int
 		struct ps2_mouse_stroke *last = stroke - 1;
 		/* Remote mode shows the sum and the state at the time of asking. */
 		if (mouse->remote || mouse->stroke_count == array_size(mouse->strokes) ||
-			(!last->ends && !turns_back(last->dx, dx) && !turns_back(last->dy, dy)))
+			(!last->ends && !turns_back(last->dx, last->long_x, dx) &&
+				!turns_back(last->dy, last->long_y, dy)))
 			return last;
 	}
 	*stroke = (struct ps2_mouse_stroke){ .buttons = current_buttons(mouse) };
@@ -474,6 +475,9 @@ static void add_stroke(struct ps2_mouse *mouse, int dx, int dy, bool buttons_cha
 	struct ps2_mouse_stroke *stroke = open_stroke(mouse, dx, dy);
 	stroke->dx = clamp(stroke->dx + dx, MOTION_MAX);
 	stroke->dy = clamp(stroke->dy + dy, MOTION_MAX);
+	/* Also when some of it has gone out already: what is left is still beyond the edge. */
+	stroke->long_x |= stroke->dx > 255 || stroke->dx < -255;
+	stroke->long_y |= stroke->dy > 255 || stroke->dy < -255;
 	if (buttons_changed) {
 		stroke->buttons = (uint8_t)mouse->new_buttons;
 		stroke->ends = true;

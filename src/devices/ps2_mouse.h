@@ -13,7 +13,8 @@
 struct ps2_mouse_stroke {
 	int dx, dy;
 	uint8_t buttons;
-	bool ends; /* with a change of buttons: later motion must not join it */
+	bool ends;           /* with a change of buttons: later motion must not join it */
+	bool long_x, long_y; /* more than a packet held: the way back must not shorten it */
 };
 
 struct ps2_mouse {
