@@ -87,7 +87,7 @@ static void put_back(struct window *window)
 
 static bool take(struct window *window)
 {
-	GdkWindow *toplevel = gtk_widget_get_window(window->window);
+	GdkWindow *toplevel = gtk_widget_get_window(window->window), *target = toplevel;
 	GdkSeatCapabilities what = GDK_SEAT_CAPABILITY_KEYBOARD;
 	bool relative = pointer_can_be_relative(window);
 	GdkGrabStatus status;
@@ -95,12 +95,15 @@ static bool take(struct window *window)
 
 	if (!toplevel || !gtk_widget_get_mapped(window->window))
 		return false;
-	if (relative && is_x11(window))
+	if (relative && is_x11(window)) {
 		what = GDK_SEAT_CAPABILITY_ALL;
-	else if (relative && !(window->lock && pointer_lock_take(window->lock, toplevel)))
+		/* All of it is the area's: a quick hand is over the header bar before the pointer
+		 * is put back, and its click must not press a button there. */
+		target = gtk_widget_get_window(window->view.area);
+	} else if (relative && !(window->lock && pointer_lock_take(window->lock, toplevel)))
 		relative = false; /* the keyboard can be had even so */
-	status = gdk_seat_grab(
-		seat_of(window), toplevel, what, TRUE, window->no_cursor, NULL, NULL, NULL);
+	status = gdk_seat_grab(seat_of(window), target, what, target == toplevel, window->no_cursor,
+		NULL, NULL, NULL);
 	if (status != GDK_GRAB_SUCCESS) {
 		log_debug("gtk", "no grab: %d", (int)status);
 		if (relative && window->lock)
