@@ -17,6 +17,7 @@ ENCODING_DESKTOP_SIZE = -223
 POINTER_MOTION = -257  # QEMU: the server tells whether it wants places or steps
 EXTENDED_KEYS = -258  # QEMU: keys come with their scan codes
 QEMU_LEDS = -261
+EXTENDED_BUTTONS = -316  # more than eight
 VMWARE_LEDS = 0x574D5668
 STEP_ZERO = 0x7FFF  # in relative mode, what a coordinate is for no step
 
@@ -215,8 +216,12 @@ class RfbClient:
     # ---- input ----
 
     def pointer(self, x, y, buttons=0):
-        """Moves the pointer; buttons is RFB's mask (1 left, 2 middle, 4 right, 8 and 16 the wheel)."""
-        self._send(">BBHH", 5, buttons, x, y)
+        """Moves the pointer; buttons is RFB's mask (1 left, 2 middle, 4 right, 8 to 64 the wheels: up, down, left, right; then
+        back and forward, for a server that has agreed to more than eight)."""
+        if EXTENDED_BUTTONS in self.agreed:
+            self._send(">BBHHB", 5, buttons & 0x7F | 0x80, x, y, buttons >> 7)
+        else:
+            self._send(">BBHH", 5, buttons, x, y)
 
     def step(self, dx, dy, buttons=0):
         """Moves the pointer by that much; only when the server wants steps."""
