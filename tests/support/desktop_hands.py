@@ -1,5 +1,5 @@
-"""Hands at vmgui's displays, and what the desktop guest reports of them: its kernel key by key (evdev), and X symbol by symbol, pixel
-by pixel and button by button."""
+"""Hands at vmgui's displays, and what the desktop guest reports of them: its kernel key by key (evdev), and X symbol by symbol,
+pixel by pixel and button by button."""
 
 import os
 import re
@@ -52,8 +52,8 @@ class Hands:
     # ---- keys ----
 
     def events(self, fingers, codes, seconds=8):
-        """The (code, down) of what is typed, as the guest's kernel tells it. The kernel drops what its readers do not take in time, some
-        ten keys, and X is one of them: so a few keys at a time."""
+        """The (code, down) of what is typed, as the guest's kernel tells it. The kernel drops what its readers do not take in time,
+        some ten keys, and X is one of them: so a few keys at a time."""
         guest = self.guest
         guest.evdev.take()
         found = []
@@ -74,7 +74,8 @@ class Hands:
 
     def every_key(self, name, fingers):
         """105 keys (but for what this way cannot say), each pressed and released, in order."""
-        codes = [code for code in keys.PC_KEYS if code not in fingers.without and code not in VIEWERS_OWN.get(name, ()) and code not in (*keys.LIGHTS, keys.ESC)]
+        left_out = {*fingers.without, *VIEWERS_OWN.get(name, ()), *keys.LIGHTS, keys.ESC}
+        codes = [code for code in keys.PC_KEYS if code not in left_out]
         # Twice, so that the lights are out afterwards.
         codes += list(keys.LIGHTS) * 2 + [keys.ESC]
         wanted = [(code, down) for code in codes for down in (1, 0)]
