@@ -57,10 +57,14 @@ class Hands:
         guest = self.guest
         guest.evdev.take()
         found = []
-        for start in range(0, len(codes), CHUNK):
-            part = codes[start : start + CHUNK]
+        # While Linux sets a light it takes what comes from the keyboard for (wrong) answers: so each lock key by itself.
+        first_lock = next((n for n, code in enumerate(codes) if code in keys.LIGHTS), len(codes))
+        parts = [codes[n : min(n + CHUNK, first_lock)] for n in range(0, first_lock, CHUNK)] + [[code] for code in codes[first_lock:]]
+        for part in parts:
             fingers.type(part)
             lines = guest.evdev.lines(lambda lines: len(self.key_events(lines)) >= 2 * len(part), seconds)
+            if part[0] in keys.LIGHTS:
+                lines += guest.evdev.lines(lambda more: any(" led " in line for line in (*lines, *more)), 0.5)
             found += self.key_events(lines)
             found += [line for line in lines if "dropped" in line]
             if len(self.key_events(lines)) < 2 * len(part):
