@@ -96,8 +96,13 @@ static int check_video(const struct config *config, struct error *err)
 	return 0;
 }
 
-/* An option about windows where there can be none, or about VNC where that is not served, would be
- * ignored, which nobody means. */
+static bool is_release_key_usual(const struct key_chord *chord)
+{
+	return strcmp(chord->text, display_settings_default.release.text) == 0;
+}
+
+/* An option about windows where there can be none, about VNC where that is not served, or about
+ * keys where there is neither would be ignored, which nobody means. */
 static int check_unused(const struct config *config, struct error *err)
 {
 	const struct display_settings *display = &config->display;
@@ -105,20 +110,28 @@ static int check_unused(const struct config *config, struct error *err)
 	bool none = !chosen && (config->headless || config->nodefaults);
 	bool no_window = none || (chosen && !config->sdl && !config->gtk);
 	bool no_vnc = none || (chosen && !config->vnc.given);
-	const char *window_option = display->keep_open     ? "keep-open"
-				    : display->fullscreen  ? "fullscreen"
-				    : display->scale_given ? "scale"
-				    : display->filter      ? "filter"
-							   : NULL;
+	const char *window_option = display->keep_open                         ? "keep-open"
+				    : display->fullscreen                      ? "fullscreen"
+				    : display->scale_given                     ? "scale"
+				    : display->filter                          ? "filter"
+				    : !is_release_key_usual(&display->release) ? "release-key"
+									       : NULL;
 	const char *vnc_option = display->vnc_password_file  ? "vnc-password-file"
 				 : display->vnc_allow_remote ? "vnc-allow-remote"
 							     : NULL;
+	const char *key_option = config->keymap         ? "keymap"
+				 : !display->sync_locks ? "lock-keys"
+							: NULL;
 
 	if (no_window && window_option)
 		return error_set(err, EINVAL, "--%s: there is no window (add --sdl or --gtk)",
 			window_option);
 	if (no_vnc && vnc_option)
 		return error_set(err, EINVAL, "--%s: VNC is not served (add --vnc)", vnc_option);
+	if (none && key_option)
+		return error_set(err, EINVAL,
+			"--%s: there is nothing to type at (add --sdl, --gtk or --vnc)",
+			key_option);
 	return 0;
 }
 

@@ -128,6 +128,13 @@ static void config_display_options_that_nothing_would_use_are_refused(void **sta
 		"--vnc-allow-remote: VNC is not served");
 	assert_begins(complaint(WORDS("--headless", "--vnc-password-file", "f")),
 		"--vnc-password-file: VNC is not served");
+	assert_begins(complaint(WORDS("--vnc", "--release-key=pause")),
+		"--release-key: there is no window");
+	assert_begins(complaint(WORDS("--headless", "--keymap", "de")),
+		"--keymap: there is nothing to type at");
+	assert_begins(complaint(WORDS("--nodefaults", "--lock-keys=guest")),
+		"--lock-keys: there is nothing to type at");
+	assert_string_equal(parse(WORDS("--headless", "--vnc", "--keymap", "de"))->keymap, "de");
 	/* What the displays will be is not known yet: none was chosen. */
 	assert_true(parse(WORDS("--keep-open", "--vnc-allow-remote"))->display.keep_open);
 	assert_true(parse(WORDS("--gtk", "--vnc", "--scale", "2"))->gtk);
