@@ -1,7 +1,7 @@
 /* A window's events that wait for the router; see outbox.h.
  *
- * Room for releases is kept: at most one can follow for each code that is down, so presses are
- * refused while fewer than KEY_CNT places are left. */
+ * Room for releases is kept: at most one can follow for each code that is down, so everything
+ * else is refused while fewer than KEY_CNT places are left. */
 #include "input/outbox.h"
 
 #include <errno.h>
@@ -9,7 +9,7 @@
 #include <string.h>
 
 #define FIRST_CAPACITY 256u
-#define MAX_PRESSES    (INPUT_OUTBOX_MAX_EVENTS - KEY_CNT)
+#define MAX_OTHERS     (INPUT_OUTBOX_MAX_EVENTS - KEY_CNT)
 
 enum kind {
 	KIND_KEY,
@@ -114,11 +114,12 @@ static bool join(struct input_outbox *outbox, const struct input_outbox_event *e
 /* Sends it now, or has it wait. False: there is no place for it. */
 static bool post(struct input_outbox *outbox, const struct input_outbox_event *event)
 {
-	const bool press = event->down;
+	const bool release =
+		!event->down && (event->kind == KIND_KEY || event->kind == KIND_BUTTON);
 
 	if (!outbox->source || (!outbox->count && deliver(outbox, event)) || join(outbox, event))
 		return true;
-	if (outbox->count >= (press ? MAX_PRESSES : INPUT_OUTBOX_MAX_EVENTS) ||
+	if (outbox->count >= (release ? INPUT_OUTBOX_MAX_EVENTS : MAX_OTHERS) ||
 		(outbox->count == outbox->capacity && !grow(outbox)))
 		return false;
 	outbox->events[(outbox->head + outbox->count) % outbox->capacity] = *event;

@@ -130,6 +130,26 @@ static void outbox_lost_focus_releases_what_waits_after_it_came(void **state)
 	assert_string_equal(drained(f), "+30 b+272 sync -30 -56 b-272 sync ");
 }
 
+static void outbox_full_of_motion_has_a_place_for_every_release(void **state)
+{
+	struct fixture *f = *state;
+	size_t count;
+
+	fake_sink_give_room(&f->sink, 1);
+	assert_true(input_outbox_key(&f->outbox, KEY_LEFTCTRL, true));
+	fill(f);
+	assert_true(input_outbox_key(&f->outbox, KEY_A, true));
+	do {
+		count = f->outbox.count;
+		input_outbox_relative(&f->outbox, 1, 1);
+		input_outbox_wheel(&f->outbox, 120, 0);
+	} while (f->outbox.count > count);
+	assert_true(input_outbox_key(&f->outbox, KEY_A, false));
+	input_outbox_release_all(&f->outbox);
+	assert_false(f->outbox.down[KEY_LEFTCTRL]);
+	assert_true(f->outbox.count <= INPUT_OUTBOX_MAX_EVENTS);
+}
+
 static void outbox_ten_thousand_keys_arrive_in_order(void **state)
 {
 	struct fixture *f = *state;
@@ -206,6 +226,7 @@ int main(void)
 		TEST(outbox_sends_at_once_while_there_is_room),
 		TEST(outbox_keeps_the_order_of_what_waits),
 		TEST(outbox_lost_focus_releases_what_waits_after_it_came),
+		TEST(outbox_full_of_motion_has_a_place_for_every_release),
 		TEST(outbox_ten_thousand_keys_arrive_in_order),
 		TEST(outbox_that_is_full_refuses_whole_keys),
 		cmocka_unit_test(outbox_without_devices_takes_everything),
