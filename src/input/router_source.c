@@ -81,13 +81,20 @@ static void send_earlier_buttons(struct input_source *source, unsigned code)
 	}
 }
 
-static void collect_button(struct input_source *source, unsigned code, bool down, int sink)
+/* Somebody else has moved the pointer: a click or a wheel is meant where this one's user points. */
+static void point_again(struct input_source *source)
 {
 	struct input_router *router = source->router;
 
-	/* Somebody else has moved the pointer: a click is meant where this one's user points. */
-	if (down && router->pointed != source && source->pending.motion == MOTION_NONE)
+	if (router->pointed != source && source->pending.motion == MOTION_NONE &&
+		motion_sink(router, &source->place) != NO_SINK)
 		pointer_packet_collect(&source->pending, &source->place);
+}
+
+static void collect_button(struct input_source *source, unsigned code, bool down, int sink)
+{
+	if (down)
+		point_again(source);
 	source->pending.button = code;
 	source->pending.down = down;
 	source->pending_sink = sink;
@@ -232,8 +239,11 @@ void input_source_sync_locks(struct input_source *source, unsigned mask, unsigne
 static void collect(struct input_source *source, const struct pointer_packet *packet)
 {
 	pthread_mutex_lock(&source->router->lock);
-	if (!source->router->paused)
+	if (!source->router->paused) {
+		if (packet->vertical || packet->horizontal)
+			point_again(source);
 		pointer_packet_collect(&source->pending, packet);
+	}
 	pthread_mutex_unlock(&source->router->lock);
 }
 

@@ -209,6 +209,12 @@ static void router_click_is_where_its_own_source_points(void **state)
 	assert_int_equal(input_source_button(a, BTN_LEFT, false), 0);
 	input_source_sync(a);
 	expect(fixture, &fixture->sink, "b-272 sync ");
+	/* So it is with the wheel, which b turns after a has clicked. */
+	input_source_wheel(b, 120, 0);
+	input_source_sync(b);
+	input_source_wheel(b, 0, 120);
+	input_source_sync(b);
+	expect(fixture, &fixture->sink, "abs(20,20,100x100) wheel(120,0) sync wheel(0,120) sync ");
 	input_source_destroy(b);
 	input_source_destroy(a);
 }
