@@ -502,10 +502,12 @@ static int sink_sync(struct input_sink *sink)
 static bool sink_drained(struct input_sink *sink)
 {
 	struct vmmouse *mouse = of_sink(sink);
+	struct input_sink *ps2_mouse = mouse->config.ps2_mouse;
 	bool drained;
 
 	pthread_mutex_lock(&mouse->base.lock);
-	drained = mouse->count == 0;
+	/* Also what went through the PS/2 mouse, which tells its own listener. */
+	drained = mouse->count == 0 && ps2_mouse->ops->drained(ps2_mouse);
 	mouse->drain_waits |= !drained;
 	pthread_mutex_unlock(&mouse->base.lock);
 	return drained;

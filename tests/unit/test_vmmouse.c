@@ -443,8 +443,11 @@ static void vmmouse_tells_when_the_guest_has_read_all(void **state)
 	assert_int_equal(move(f, 1, 1), 0);
 	assert_int_equal(move(f, 2, 2), 0);
 	assert_false(f->sink->ops->drained(f->sink));
+	expect_packet(f);
 	expect_record(f, 0, AT(1), AT(1), 0);
 	assert_int_equal(f->ready, 0);
+	expect_packet(f);
+	assert_false(f->sink->ops->drained(f->sink));
 	expect_record(f, 0, AT(2), AT(2), 0);
 	assert_int_equal(f->ready, 1);
 	assert_true(f->sink->ops->drained(f->sink));
@@ -512,10 +515,12 @@ static void vmmouse_side_buttons_and_sideways_wheel_are_the_ps2_mouses(void **st
 	}
 	assert_int_equal(press(f, BTN_SIDE, true), 0);
 	assert_int_equal(status(f), 0);
+	assert_false(f->sink->ops->drained(f->sink));
 	assert_int_equal(port_in(f->bus, 0x60), 0x08);
 	port_in(f->bus, 0x60);
 	port_in(f->bus, 0x60);
 	assert_int_equal(port_in(f->bus, 0x60), 0x10);
+	assert_true(f->sink->ops->drained(f->sink));
 	f->sink->ops->wheel(f->sink, 0, 120);
 	assert_int_equal(f->sink->ops->sync(f->sink), 0);
 	for (unsigned i = 0; i < 3; i++)
