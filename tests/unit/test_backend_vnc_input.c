@@ -218,6 +218,30 @@ static void vnc_pointer_lands_on_every_pixel(void **state)
 	rfb_close(&client);
 }
 
+/* Whoever does not follow new sizes sees the upper left part, or has black around the picture. */
+static void vnc_pointer_of_a_client_that_keeps_its_size_lands_on_the_pixel_it_sees(void **state)
+{
+	struct vnc_fixture *fixture = *state;
+	struct rfb_client client;
+
+	assert_true(rfb_open(&client, fixture->port, false));
+	assert_true(rfb_refresh(&client));
+	assert_true(rfb_pointer(&client, 0, 10, 20));
+	vnc_fixture_expect(fixture, "abs(10,20,320x240) sync ");
+	vnc_fixture_set_size(fixture, 800, 600, 0x00ff00);
+	assert_true(rfb_refresh(&client));
+	/* It has not moved, but the guest's pointer may have. */
+	assert_true(rfb_pointer(&client, 1, 10, 20));
+	assert_true(rfb_pointer(&client, 0, 319, 239));
+	vnc_fixture_expect(fixture, "abs(10,20,800x600) sync b+272 sync abs(319,239,800x600) sync "
+				    "b-272 sync ");
+	vnc_fixture_set_size(fixture, 100, 50, 0x0000ff);
+	assert_true(rfb_refresh(&client));
+	assert_true(rfb_pointer(&client, 0, 70, 239));
+	vnc_fixture_expect(fixture, "abs(70,49,100x50) sync ");
+	rfb_close(&client);
+}
+
 static void lights_follow(struct vnc_fixture *fixture, int32_t encoding)
 {
 	struct rfb_client client;
@@ -538,6 +562,7 @@ int main(void)
 		TEST(vnc_buttons_beyond_eight_need_their_extension),
 		TEST_WITH(vnc_motion_follows_what_the_guest_has, setup_relative),
 		TEST(vnc_pointer_lands_on_every_pixel),
+		TEST(vnc_pointer_of_a_client_that_keeps_its_size_lands_on_the_pixel_it_sees),
 		TEST(vnc_lights_are_sent_at_once_and_on_every_change),
 		TEST(vnc_lights_of_a_client_that_knows_both_ways_are_sent_once),
 		TEST_WITH(vnc_lights_that_are_left_alone_are_not_told, setup_locks_left_alone),

@@ -120,8 +120,8 @@ static int serve_input(struct vnc_client *client, rfbClientPtr rfb)
 		vnc_input_release_all(&client->input);
 	vnc_message_parse(bytes, (size_t)length, &message);
 	pthread_mutex_lock(&rfb->updateMutex);
-	view.width = (int)client->width;
-	view.height = (int)client->height;
+	view.width = (int)(rfb->useNewFBSize ? client->width : client->seen_width);
+	view.height = (int)(rfb->useNewFBSize ? client->height : client->seen_height);
 	pthread_mutex_unlock(&rfb->updateMutex);
 	view.capabilities = atomic_load(&client->capabilities);
 	view.mode = (enum vnc_pointer_mode)atomic_load(&client->told_mode);

@@ -81,7 +81,9 @@ static void move_to(struct vnc_pointer *pointer, struct input_source *source,
 	const struct vnc_pointer_view *view, int x, int y)
 {
 	if (view->capabilities & INPUT_POINTER_ABSOLUTE) {
-		if (pointer->known && pointer->x == x && pointer->y == y)
+		/* The guest may have put its pointer elsewhere when it changed the picture. */
+		if (pointer->known && pointer->x == x && pointer->y == y &&
+			pointer->width == view->width && pointer->height == view->height)
 			return;
 		input_source_absolute(source, (unsigned)x, (unsigned)y, (unsigned)view->width,
 			(unsigned)view->height);
@@ -95,6 +97,8 @@ static void move_to(struct vnc_pointer *pointer, struct input_source *source,
 	pointer->known = true;
 	pointer->x = x;
 	pointer->y = y;
+	pointer->width = view->width;
+	pointer->height = view->height;
 }
 
 static void move(struct vnc_pointer *pointer, struct input_source *source,

@@ -28,7 +28,7 @@ enum vnc_pointer_mode {
 
 /* What the pointer's events are about. */
 struct vnc_pointer_view {
-	int width, height;     /* of the picture as the client knows it */
+	int width, height;     /* of the guest's picture as the client sees it */
 	unsigned capabilities; /* enum input_capability mask that the guest has switched on */
 	enum vnc_pointer_mode mode;
 };
@@ -43,8 +43,8 @@ struct vnc_place {
 /* Zeroed storage with a place is a fresh one. */
 struct vnc_pointer {
 	struct vnc_place *place;
-	bool known; /* x and y are where this client pointed last */
-	int x, y;
+	bool known; /* x and y are where this client pointed last, in a picture of that size */
+	int x, y, width, height;
 	unsigned buttons;
 };
 

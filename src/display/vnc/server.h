@@ -75,9 +75,11 @@ struct vnc_client {
 	rfbClientPtr rfb; /* NULL before the handshake and after the end */
 
 	/* the library's updateMutex of the client */
-	uint32_t width, height; /* as the client knows it */
-	bool news;              /* the surface has something that is not in pixels */
-	bool state_news;        /* lights or kinds of pointer have changed */
+	uint32_t width, height;           /* as the client knows it */
+	uint32_t seen_width, seen_height; /* of the picture that it is shown; a client that does
+					     not follow new sizes may see a part */
+	bool news;                        /* the surface has something that is not in pixels */
+	bool state_news;                  /* lights or kinds of pointer have changed */
 
 	/* the library's sendMutex of the client */
 	unsigned wanted;     /* enum vnc_extension mask, by its last SetEncodings */

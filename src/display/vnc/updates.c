@@ -95,6 +95,8 @@ void vnc_updates_first_look(struct vnc_client *client)
 	(void)take_picture(client, rects);
 	client->width = client->picture_width;
 	client->height = client->picture_height;
+	client->seen_width = client->picture_width;
+	client->seen_height = client->picture_height;
 	client->told_generation = client->picture_generation;
 	client->news = true; /* what came between this look and the first wake-up */
 	client->screen->width = (int)client->width;
@@ -131,6 +133,8 @@ static void take_news(struct vnc_client *client, rfbClientPtr rfb)
 	pthread_mutex_lock(&rfb->updateMutex);
 	for (size_t i = 0; i < count; i++)
 		add_rect(rfb->modifiedRegion, &rects[i]);
+	client->seen_width = client->picture_width;
+	client->seen_height = client->picture_height;
 	if (client->told_generation != client->picture_generation && rfb->useNewFBSize) {
 		client->told_generation = client->picture_generation;
 		client->width = client->picture_width;
