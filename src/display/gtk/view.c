@@ -2,7 +2,6 @@
 #include "display/gtk/view.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "core/log.h"
@@ -200,31 +199,67 @@ static void on_scale_factor(GObject *object, GParamSpec *spec, gpointer opaque)
 
 /* ---- The copy ---- */
 
+/* One that the window system can take as it is: on X11 its memory is the server's, too, and a frame
+ * costs no way through the connection. NULL: no memory. */
+static cairo_surface_t *create_image(struct view *view, struct extent size)
+{
+	GdkWindow *window = gtk_widget_get_window(view->area);
+	cairo_surface_t *image =
+		window ? gdk_window_create_similar_image_surface(
+				 window, CAIRO_FORMAT_RGB24, size.width, size.height, 1)
+		       : cairo_image_surface_create(CAIRO_FORMAT_RGB24, size.width, size.height);
+
+	if (cairo_surface_status(image) == CAIRO_STATUS_SUCCESS &&
+		cairo_image_surface_get_data(image))
+		return image;
+	cairo_surface_destroy(image);
+	return NULL;
+}
+
 static bool resize(struct view *view, const struct surface_view *picture)
 {
-	uint32_t *copy = calloc((size_t)picture->width * picture->height, sizeof(*copy));
+	struct extent size = { (int)picture->width, (int)picture->height };
+	cairo_surface_t *image = create_image(view, size);
 
-	if (!copy)
+	if (!image)
 		return false;
 	if (view->image)
 		cairo_surface_destroy(view->image);
-	free(view->copy);
-	view->copy = copy;
-	view->picture = (struct extent){ (int)picture->width, (int)picture->height };
+	view->image = image;
+	view->picture = size;
 	view->generation = picture->generation;
-	view->image = cairo_image_surface_create_for_data((unsigned char *)copy, CAIRO_FORMAT_RGB24,
-		view->picture.width, view->picture.height,
-		view->picture.width * (int)sizeof(*copy));
 	return true;
+}
+
+/* Now there is a window to make a better one for. */
+static void on_realized(GtkWidget *area, gpointer opaque)
+{
+	struct view *view = opaque;
+	cairo_surface_t *image;
+	cairo_t *cr;
+
+	(void)area;
+	image = view->image ? create_image(view, view->picture) : NULL;
+	if (!image)
+		return;
+	cr = cairo_create(image);
+	cairo_set_source_surface(cr, view->image, 0, 0);
+	cairo_paint(cr);
+	cairo_destroy(cr);
+	cairo_surface_destroy(view->image);
+	view->image = image;
 }
 
 static void copy_rect(
 	struct view *view, const struct surface_view *picture, const struct rect *rect)
 {
+	unsigned char *copy = cairo_image_surface_get_data(view->image);
+	size_t stride = (size_t)cairo_image_surface_get_stride(view->image);
+
 	for (uint32_t y = rect->y; y < rect->y + rect->height; y++)
-		memcpy(view->copy + (size_t)y * picture->width + rect->x,
+		memcpy(copy + y * stride + rect->x * sizeof(*picture->pixels),
 			picture->pixels + (size_t)y * picture->stride_pixels + rect->x,
-			rect->width * sizeof(*view->copy));
+			rect->width * sizeof(*picture->pixels));
 }
 
 static void queue_damage(struct view *view, const struct rect *rects, size_t count)
@@ -245,21 +280,31 @@ static void queue_damage(struct view *view, const struct rect *rects, size_t cou
 	}
 }
 
+static void mark_dirty(struct view *view, const struct rect *rects, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		cairo_surface_mark_dirty_rectangle(view->image, (int)rects[i].x, (int)rects[i].y,
+			(int)rects[i].width, (int)rects[i].height);
+}
+
 void view_update(struct view *view)
 {
 	struct rect rects[SURFACE_MAX_RECTS];
 	struct surface_view picture;
-	size_t count = surface_read_begin(view->reader, &picture, rects);
-	bool new_size = picture.width && (!view->image || picture.generation != view->generation);
+	bool new_size;
+	size_t count;
 
+	/* May wait for the X server, which still looks at it; not with the surface locked. */
+	if (view->image)
+		cairo_surface_flush(view->image);
+	count = surface_read_begin(view->reader, &picture, rects);
+	new_size = picture.width && (!view->image || picture.generation != view->generation);
 	if (!picture.width)
 		count = 0;
 	if (new_size) {
 		rects[0] = (struct rect){ 0, 0, picture.width, picture.height };
 		count = resize(view, &picture) ? 1 : 0;
 	}
-	if (view->image)
-		cairo_surface_flush(view->image);
 	for (size_t i = 0; i < count; i++)
 		copy_rect(view, &picture, &rects[i]);
 	surface_read_end(view->reader);
@@ -270,7 +315,7 @@ void view_update(struct view *view)
 	if (!count)
 		return;
 	view->news = true;
-	cairo_surface_mark_dirty(view->image);
+	mark_dirty(view, rects, count);
 	if (new_size)
 		replace(view, true);
 	else
@@ -417,6 +462,7 @@ void view_init(struct view *view, struct surface_reader *reader)
 	name(view->area, "Screen of the guest");
 	name(view->scroll_across, "Part of the screen, across");
 	name(view->scroll_down, "Part of the screen, down");
+	g_signal_connect_after(view->area, "realize", G_CALLBACK(on_realized), view);
 	g_signal_connect(view->area, "draw", G_CALLBACK(on_draw), view);
 	g_signal_connect_after(view->area, "size-allocate", G_CALLBACK(on_allocated), view);
 	g_signal_connect(view->area, "notify::scale-factor", G_CALLBACK(on_scale_factor), view);
@@ -430,7 +476,5 @@ void view_fini(struct view *view)
 		g_source_remove(view->refresh);
 	if (view->image)
 		cairo_surface_destroy(view->image);
-	free(view->copy);
 	view->image = NULL;
-	view->copy = NULL;
 }

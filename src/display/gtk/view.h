@@ -25,8 +25,7 @@ struct view {
 
 	struct extent picture; /* 0 x 0: none yet */
 	uint32_t generation;
-	uint32_t *copy;
-	cairo_surface_t *image; /* of copy */
+	cairo_surface_t *image; /* the copy; NULL before the first picture */
 
 	enum display_scale scale;
 	unsigned percent;
