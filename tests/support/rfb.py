@@ -47,6 +47,7 @@ class RfbClient:
         self.bytes_received = 0
         self.updates = 0
         self._update_asked = False
+        self._pixels_since_refresh = 0
         self._held = []
         deadline = time.monotonic() + timeout
         while True:
@@ -149,6 +150,7 @@ class RfbClient:
         for line in range(height):
             start = ((y + line) * self.width + x) * 4
             self._pixels[start : start + width * 4] = data[line * width * 4 : (line + 1) * width * 4]
+        self._pixels_since_refresh += width * height
         return True
 
     def _message(self):
@@ -185,20 +187,16 @@ class RfbClient:
             changed = changed or brought is not None
 
     def refresh(self, timeout=20):
-        """Asks for the whole picture and waits until it is here."""
+        """Asks for the whole picture and waits until it is here, and not just the answer to what was asked before."""
         deadline = time.monotonic() + timeout
-        while self._update_asked:
-            # An earlier request may stay unanswered for as long as nothing changes; a full one settles it.
-            break
+        self._pixels_since_refresh = 0
         self._ask(incremental=False)
-        while True:
+        while self._pixels_since_refresh < self.width * self.height:
             left = deadline - time.monotonic()
             if left <= 0 or not select.select([self._socket], [], [], left)[0]:
                 raise RfbError("the server sent no picture")
-            brought = self._message()
-            if brought == "pixels":
-                return
-            if brought == "size":
+            if self._message() == "size":
+                self._pixels_since_refresh = 0
                 self._ask(incremental=False)
 
     def image(self):
