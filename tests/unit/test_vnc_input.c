@@ -150,11 +150,12 @@ static void vnc_locks_are_seen_in_letters_and_on_the_keypad(void **state)
 	assert_int_equal(shown(&locks, '1', KEY_1, 0), 0); /* tells nothing */
 	assert_int_equal(shown(&locks, 'c', KEY_C, 0), IS_OFF(INPUT_LED_CAPS));
 	assert_int_equal(shown(&locks, 'D', 0, 0), 0); /* just a symbol */
-	assert_int_equal(shown(&locks, XKB_KEY_KP_7, 0, 0), IS_ON(INPUT_LED_NUM));
+	assert_int_equal(shown(&locks, XKB_KEY_KP_7, 0, 0), 0);
+	assert_int_equal(shown(&locks, XKB_KEY_KP_7, KEY_KP7, 0), IS_ON(INPUT_LED_NUM));
 	assert_int_equal(shown(&locks, XKB_KEY_KP_Decimal, KEY_KPDOT, 0), 0);
 	assert_int_equal(shown(&locks, XKB_KEY_KP_Add, KEY_KPPLUS, 0), 0);
 	assert_int_equal(shown(&locks, XKB_KEY_KP_Delete, KEY_KPDOT, 0), IS_OFF(INPUT_LED_NUM));
-	/* A Brazilian keypad's other point is one with and without; a lone symbol may be that. */
+	/* A Brazilian keypad's other point is one with and without. */
 	assert_int_equal(shown(&locks, XKB_KEY_KP_Separator, KEY_KPCOMMA, 0), 0);
 	assert_int_equal(shown(&locks, XKB_KEY_KP_Separator, 0, 0), 0);
 	assert_int_equal(shown(&locks, XKB_KEY_KP_Separator, KEY_KPDOT, 0), IS_ON(INPUT_LED_NUM));
@@ -310,10 +311,15 @@ static void vnc_input_locks_follow_what_a_client_shows(void **state)
 	scancode(fixture, 0x30, 'B', true);
 	scancode(fixture, 0x30, 'B', false);
 	expect(fixture, "+48 -48 ");
-	/* Symbols show Num Lock. */
-	symbol(fixture, XKB_KEY_KP_7, true);
-	symbol(fixture, XKB_KEY_KP_7, false);
+	scancode(fixture, 0x47, XKB_KEY_KP_7, true);
+	scancode(fixture, 0x47, XKB_KEY_KP_7, false);
 	expect(fixture, "+69 -69 +71 -71 ");
+	/* Symbols alone are for the guest to make something of. */
+	symbol(fixture, XKB_KEY_KP_Home, true);
+	symbol(fixture, XKB_KEY_KP_Home, false);
+	symbol(fixture, 'C', true);
+	symbol(fixture, 'C', false);
+	expect(fixture, "+71 -71 +42 +46 -46 -42 ");
 	/* With Shift held nobody can tell. */
 	scancode(fixture, 0x2a, XKB_KEY_Shift_L, true);
 	scancode(fixture, 0x1e, 'a', true);
@@ -329,8 +335,8 @@ static void vnc_input_locks_are_left_alone_if_so_wished(void **state)
 	fixture->input.sync_locks = false;
 	scancode(fixture, 0x1e, 'A', true);
 	scancode(fixture, 0x1e, 'A', false);
-	symbol(fixture, XKB_KEY_KP_7, true);
-	symbol(fixture, XKB_KEY_KP_7, false);
+	scancode(fixture, 0x47, XKB_KEY_KP_7, true);
+	scancode(fixture, 0x47, XKB_KEY_KP_7, false);
 	expect(fixture, "+30 -30 +71 -71 ");
 }
 

@@ -20,36 +20,26 @@ static unsigned lock_of_key(uint32_t keysym)
 	}
 }
 
-/* The keys that are digits or arrows as Num Lock has it; 0: who knows. */
+/* The keys that are digits or arrows as Num Lock has it. Some keypads have a second point, which is
+ * one always. */
 static bool is_numeric_key(unsigned code)
 {
-	return !code || code == KEY_KPDOT ||
+	return code == KEY_KPDOT ||
 	       (code >= KEY_KP7 && code <= KEY_KP0 && code != KEY_KPMINUS && code != KEY_KPPLUS);
 }
 
-/* Which lock the symbol shows, and in *on whether it is on. */
+/* Which lock a symbol on that key shows, and in *on whether it is on. */
 static unsigned lock_of_symbol(uint32_t keysym, unsigned code, bool *on)
 {
-	*on = false;
 	if (is_numeric_key(code)) {
-		/* A point of its own, which is one always, some keypads have besides. */
-		if ((keysym >= XKB_KEY_KP_0 && keysym <= XKB_KEY_KP_9) ||
-			(code &&
-				(keysym == XKB_KEY_KP_Decimal || keysym == XKB_KEY_KP_Separator))) {
-			*on = true;
-			return INPUT_LED_NUM;
-		}
-		if (keysym >= XKB_KEY_KP_Home && keysym <= XKB_KEY_KP_Delete)
-			return INPUT_LED_NUM;
+		*on = (keysym >= XKB_KEY_KP_0 && keysym <= XKB_KEY_KP_9) ||
+		      keysym == XKB_KEY_KP_Decimal || keysym == XKB_KEY_KP_Separator;
+		return *on || (keysym >= XKB_KEY_KP_Home && keysym <= XKB_KEY_KP_Delete)
+			       ? INPUT_LED_NUM
+			       : 0;
 	}
-	/* A letter without its key may come from anywhere, and its case is all it means. */
-	if (code && keysym >= XKB_KEY_A && keysym <= XKB_KEY_Z) {
-		*on = true;
-		return INPUT_LED_CAPS;
-	}
-	if (code && keysym >= XKB_KEY_a && keysym <= XKB_KEY_z)
-		return INPUT_LED_CAPS;
-	return 0;
+	*on = keysym >= XKB_KEY_A && keysym <= XKB_KEY_Z;
+	return *on || (keysym >= XKB_KEY_a && keysym <= XKB_KEY_z) ? INPUT_LED_CAPS : 0;
 }
 
 unsigned vnc_locks_press(struct vnc_locks *locks, uint32_t keysym, unsigned code, bool plain,
@@ -64,7 +54,7 @@ unsigned vnc_locks_press(struct vnc_locks *locks, uint32_t keysym, unsigned code
 		locks->pending |= lock;
 		return 0;
 	}
-	lock = plain ? lock_of_symbol(keysym, code, &on) : 0;
+	lock = plain && code ? lock_of_symbol(keysym, code, &on) : 0;
 	if (!lock)
 		return 0;
 	if (locks->pending & lock) {

@@ -1,5 +1,7 @@
 /* What a VNC client's keys tell of its lock lights. RFB has no message for them; but a letter or a
  * key of the keypad that comes with its symbol shows whether Caps or Num Lock is on at the client.
+ * A symbol that comes without its key shows nothing, and needs nothing: it is typed as it is, and
+ * what the keypad's mean is for the guest to say (input/keysym_keyboard.h).
  *
  * Only a change of what is seen counts: two clients whose lights differ would otherwise turn the
  * guest's round with every letter. And after a lock key nothing is concluded until the guest has
