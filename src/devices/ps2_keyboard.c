@@ -147,10 +147,13 @@ static void repeat_expired(void *opaque)
 void ps2_keyboard_all_is_read(struct ps2_keyboard *keyboard)
 {
 	struct timer *timer = &keyboard->rest_timer;
+	uint64_t now, rest;
 	if (!keyboard->full || keyboard->rests)
 		return;
+	now = timer_queue_now_ns(timer->queue);
+	rest = max_u64(now - keyboard->waiting_since_ns, PS2_KEYBOARD_REST_MIN_NS);
 	keyboard->rests = true;
-	timer_arm(timer, timer_queue_now_ns(timer->queue) + PS2_KEYBOARD_REST_NS);
+	timer_arm(timer, now + min_u64(rest, PS2_KEYBOARD_REST_MAX_NS));
 }
 
 static void rest_expired(void *opaque)
@@ -319,6 +322,8 @@ int ps2_keyboard_key(struct ps2_keyboard *keyboard, unsigned code, bool down)
 	keyboard->full |= keyboard->waiting == PS2_KEYBOARD_EVENTS;
 	if (keyboard->full)
 		return -EAGAIN;
+	if (ps2_keyboard_is_drained(keyboard))
+		keyboard->waiting_since_ns = timer_queue_now_ns(keyboard->rest_timer.queue);
 	if (down)
 		keyboard->down[code] = (uint8_t)(DOWN | held_modifiers(keyboard));
 	put_event(keyboard, code, down);

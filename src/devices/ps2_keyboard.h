@@ -9,12 +9,13 @@
 
 #define PS2_KEYBOARD_CODES 256u
 /* So many presses and releases wait here, and once there were more, others are taken only a while
- * after the host has read them all. It is what a guest stands whose keys come faster than from any
- * keyboard: Linux gives a controller up that still has something after 128 bytes (i8042_flush), and
- * programs lose keys when 21 have come before they look (evdev's buffer of 64 events, three to a
- * key). */
-#define PS2_KEYBOARD_EVENTS  8u
-#define PS2_KEYBOARD_REST_NS (5 * NS_PER_MS)
+ * after the host has read them all: as long as it took for that, within these limits. It is what a
+ * guest stands whose keys come faster than from any keyboard: Linux gives a controller up that
+ * still has something after 128 bytes (i8042_flush), and programs lose keys when 21 have come
+ * before they look (evdev's buffer of 64 events, three to a key). */
+#define PS2_KEYBOARD_EVENTS      6u
+#define PS2_KEYBOARD_REST_MIN_NS (5 * NS_PER_MS)
+#define PS2_KEYBOARD_REST_MAX_NS (50 * NS_PER_MS)
 
 struct ps2_key_event {
 	uint8_t code, modifiers;
@@ -36,6 +37,7 @@ struct ps2_keyboard {
 	struct ps2_queue answers;
 	struct ps2_key_event events_waiting[PS2_KEYBOARD_EVENTS];
 	unsigned first_waiting, waiting;
+	uint64_t waiting_since_ns;
 	bool full, rests; /* a key found no room; all is read, and the timer runs that ends this */
 	/* The scan code under way, and what the host knows once it has all of it. */
 	struct ps2_queue keys;

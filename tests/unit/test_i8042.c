@@ -718,6 +718,16 @@ static void keyboard_rests_when_all_is_read(void **state)
 	}
 	assert_true(timer_queue_idle(f->timers));
 	assert_int_equal(f->ready, 1);
+	/* A slow guest has as long again. */
+	while (key(f, KEY_PAUSE, true) == 0)
+		;
+	timer_queue_advance(f->timers, 20 * NS_PER_MS);
+	while (status(f) & 1)
+		port_in(f->bus, 0x60);
+	timer_queue_advance(f->timers, 19 * NS_PER_MS);
+	assert_int_equal(f->ready, 1);
+	timer_queue_advance(f->timers, NS_PER_MS);
+	assert_int_equal(f->ready, 2);
 }
 
 static void i8042_tells_when_the_guest_has_read_all(void **state)
@@ -757,7 +767,7 @@ static void keyboard_repeats_no_key_whose_release_may_wait(void **state)
 	for (unsigned i = KEY_1; i < code; i++)
 		assert_int_equal(from(f, false), i);
 	/* Nobody has come back with what was refused. */
-	timer_queue_advance(f->timers, 490 * NS_PER_MS);
+	timer_queue_advance(f->timers, 540 * NS_PER_MS);
 	expect_nothing(f);
 	timer_queue_advance(f->timers, 20 * NS_PER_MS);
 	assert_int_equal(from(f, false), code - 1); /* it is held indeed */
