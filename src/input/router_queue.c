@@ -37,6 +37,16 @@ bool pointer_packet_is_empty(const struct pointer_packet *packet)
 	       !packet->button;
 }
 
+/* Far one way and back on one axis: that is not the sum of both if the guest's pointer stops at an
+ * edge in between, on which senders rely (vnc/pointer.h). */
+static bool turns_back(int before, int after)
+{
+	const int far = 255; /* what a mouse moves in one packet */
+
+	return ((before > 0 && after < 0) || (before < 0 && after > 0)) &&
+	       (before > far || before < -far || after > far || after < -far);
+}
+
 /* Whether `after` can join `before`, which is still waiting: nothing in it may overtake a button,
  * and a wheel stays where it turned. */
 static bool packets_join(const struct pointer_packet *before, const struct pointer_packet *after)
@@ -45,6 +55,9 @@ static bool packets_join(const struct pointer_packet *before, const struct point
 		return false;
 	if ((after->button || after->motion == MOTION_ABSOLUTE) &&
 		(before->vertical || before->horizontal))
+		return false;
+	if (before->motion == MOTION_RELATIVE && after->motion == MOTION_RELATIVE &&
+		(turns_back(before->dx, after->dx) || turns_back(before->dy, after->dy)))
 		return false;
 	return before->motion == MOTION_NONE || after->motion == MOTION_NONE ||
 	       before->motion == after->motion;

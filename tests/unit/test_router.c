@@ -162,6 +162,27 @@ static void router_waiting_motion_merges_around_buttons(void **state)
 	expect(fixture, &fixture->sink, "-30 b-272 sync ");
 }
 
+static void router_waiting_motion_far_and_back_is_not_one(void **state)
+{
+	struct fixture *fixture = *state;
+	struct input_source *source = input_source_create(fixture->router, "a", NULL);
+	static const int way[][2] = { { 3, 3 }, { -3, 2 }, { -640, -480 }, { -640, 0 }, { 10, -1 },
+		{ 4, 300 } };
+
+	fake_sink_give_room(&fixture->sink, 0);
+	assert_int_equal(input_source_key(source, KEY_A, true), 0);
+	for (size_t i = 0; i < array_size(way); i++) {
+		input_source_relative(source, way[i][0], way[i][1]);
+		input_source_sync(source);
+	}
+	fake_sink_give_room(&fixture->sink, UINT_MAX);
+	assert_int_equal(input_source_flush(source, 20000), 0);
+	expect(fixture, &fixture->sink,
+		"+30 rel(0,5) sync rel(-1280,-480) sync rel(10,-1) sync rel(4,300) sync ");
+	input_source_destroy(source);
+	expect(fixture, &fixture->sink, "-30 ");
+}
+
 static void router_full_queue_refuses_presses_and_keeps_every_release(void **state)
 {
 	struct fixture *fixture = *state;
@@ -442,6 +463,7 @@ int main(void)
 		TEST(router_motion_sum_saturates),
 		TEST(router_full_sink_delays_keys_in_order),
 		TEST(router_waiting_motion_merges_around_buttons),
+		TEST(router_waiting_motion_far_and_back_is_not_one),
 		TEST(router_full_queue_refuses_presses_and_keeps_every_release),
 		TEST(router_switched_off_keyboard_loses_keys_and_does_not_stall),
 		TEST(router_sink_that_refuses_a_key_does_not_stall),
