@@ -77,6 +77,9 @@ void input_source_absolute(
 int input_source_button(struct input_source *source, unsigned code, bool down);
 void input_source_wheel(struct input_source *source, int vertical, int horizontal);
 void input_source_sync(struct input_source *source);
+/* Who moved the guest's pointer last, to be compared with a source; NULL: nobody since the guest
+ * started. */
+const struct input_source *input_source_last_to_point(struct input_source *source);
 /* Waits until the guest has read everything that this source sent from its device, at most
  * timeout_ms. -ETIMEDOUT. Not from a callback. */
 VMGUI_MUST_USE int input_source_flush(struct input_source *source, unsigned timeout_ms);

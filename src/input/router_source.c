@@ -282,6 +282,16 @@ void input_source_sync(struct input_source *source)
 	pthread_mutex_unlock(&source->router->lock);
 }
 
+const struct input_source *input_source_last_to_point(struct input_source *source)
+{
+	const struct input_source *pointed;
+
+	pthread_mutex_lock(&source->router->lock);
+	pointed = source->router->pointed;
+	pthread_mutex_unlock(&source->router->lock);
+	return pointed;
+}
+
 /* Lock held. Asking makes the sink wake the router when it has changed. */
 static bool is_flushed(struct input_source *source)
 {

@@ -242,6 +242,30 @@ static void vnc_pointer_of_a_client_that_keeps_its_size_lands_on_the_pixel_it_se
 	rfb_close(&client);
 }
 
+static void vnc_place_is_sought_anew_when_somebody_else_has_moved_the_mouse(void **state)
+{
+	struct vnc_fixture *fixture = *state;
+	struct input_source *window = input_source_create(fixture->router, "window", NULL);
+	struct rfb_client client;
+
+	assert_true(rfb_open(&client, fixture->port, true));
+	assert_true(rfb_pointer(&client, 0, 10, 10));
+	assert_true(rfb_pointer(&client, 0, 12, 11));
+	vnc_fixture_expect(fixture, "rel(-640,-480) sync rel(10,10) sync rel(2,1) sync ");
+	input_source_relative(window, 100, 0);
+	input_source_sync(window);
+	assert_true(rfb_pointer(&client, 0, 13, 11));
+	assert_true(rfb_pointer(&client, 0, 13, 12));
+	vnc_fixture_expect(fixture, "rel(100,0) sync rel(-640,-480) sync rel(13,11) sync "
+				    "rel(0,1) sync ");
+	/* A new guest has it in the middle. */
+	input_router_reset(fixture->router);
+	assert_true(rfb_pointer(&client, 0, 14, 12));
+	vnc_fixture_expect(fixture, "rel(-640,-480) sync rel(14,12) sync ");
+	rfb_close(&client);
+	input_source_destroy(window);
+}
+
 static void lights_follow(struct vnc_fixture *fixture, int32_t encoding)
 {
 	struct rfb_client client;
@@ -562,6 +586,8 @@ int main(void)
 		TEST(vnc_buttons_beyond_eight_need_their_extension),
 		TEST_WITH(vnc_motion_follows_what_the_guest_has, setup_relative),
 		TEST(vnc_pointer_lands_on_every_pixel),
+		TEST_WITH(vnc_place_is_sought_anew_when_somebody_else_has_moved_the_mouse,
+			setup_relative),
 		TEST(vnc_pointer_of_a_client_that_keeps_its_size_lands_on_the_pixel_it_sees),
 		TEST(vnc_lights_are_sent_at_once_and_on_every_change),
 		TEST(vnc_lights_of_a_client_that_knows_both_ways_are_sent_once),

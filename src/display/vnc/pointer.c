@@ -62,7 +62,8 @@ static void move_mouse_to(struct vnc_pointer *pointer, struct input_source *sour
 	struct vnc_place *place = pointer->place;
 
 	pthread_mutex_lock(&place->lock);
-	if (!pointer->known || !place->known) {
+	if (!pointer->known || !place->known ||
+		input_source_last_to_point(source) != place->mover) {
 		input_source_relative(source, -2 * width, -2 * height);
 		input_source_sync(source);
 		input_source_relative(source, step(0, x, width), step(0, y, height));
@@ -72,6 +73,7 @@ static void move_mouse_to(struct vnc_pointer *pointer, struct input_source *sour
 		input_source_sync(source);
 	}
 	place->known = true;
+	place->mover = source;
 	place->x = x;
 	place->y = y;
 	pthread_mutex_unlock(&place->lock);

@@ -7,8 +7,9 @@
  * drifts from the client's whenever the guest accelerates. So at an edge of the picture the
  * difference is made larger than the picture: that pins the guest's pointer to the same edge, and a
  * client (or a test) gets both together again by touching two edges, that is, a corner. The first
- * event does so by itself, as nobody knows where the guest's pointer is. Several clients share the
- * one pointer, and so what is known of its place.
+ * event does so by itself, as nobody knows where the guest's pointer is, and so does the first one
+ * after a window has moved it or the guest has started anew. Several clients share the one pointer,
+ * and so what is known of its place.
  *
  * Threads: one client's input thread. */
 #ifndef VMGUI_DISPLAY_VNC_POINTER_H
@@ -38,6 +39,7 @@ struct vnc_place {
 	pthread_mutex_t lock; /* taken before the router's; covers what follows and its sending */
 	bool known;
 	int x, y;
+	const struct input_source *mover; /* who took it there; anybody else since: not known */
 };
 
 /* Zeroed storage with a place is a fresh one. */
