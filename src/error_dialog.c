@@ -2,9 +2,11 @@
 #include "error_dialog.h"
 
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "core/log.h"
 #include "core/module.h"
@@ -28,7 +30,31 @@ void error_dialog_collect(void)
 	log_set_error_hook(keep);
 }
 
-void error_dialog_show(void)
+static int exit_status; /* for end */
+
+static void end(int number)
+{
+	(void)number;
+	_exit(exit_status);
+}
+
+/* A guest's run leaves them blocked, and nobody takes them any more. */
+static void let_signals_end_us(int status)
+{
+	static const int signals[] = { SIGTERM, SIGINT, SIGHUP, SIGQUIT };
+	struct sigaction action = { .sa_handler = end };
+	sigset_t set;
+
+	exit_status = status;
+	sigemptyset(&set);
+	for (size_t i = 0; i < array_size(signals); i++) {
+		sigaction(signals[i], &action, NULL);
+		sigaddset(&set, signals[i]);
+	}
+	pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+}
+
+void error_dialog_show(int status)
 {
 	/* The one with the better dialogs first. */
 	static const char *const modules[] = { "gtk", "sdl" };
@@ -38,6 +64,7 @@ void error_dialog_show(void)
 	log_set_error_hook(NULL);
 	if (!text[0] || !((wayland && *wayland) || (x11 && *x11)))
 		return;
+	let_signals_end_us(status);
 	for (size_t i = 0; i < array_size(modules) && !shown; i++) {
 		struct module *module;
 		struct error err;

@@ -8,8 +8,9 @@
 /* From here on log_error's lines are kept, up to a few. */
 void error_dialog_collect(void);
 /* Shows what has been collected, if anything, and waits until it is read. Without a desktop session
- * or a toolkit nothing happens: stderr has it all. */
-void error_dialog_show(void);
+ * or a toolkit nothing happens: stderr has it all. A signal that ends programs does so at once,
+ * with `status`. */
+void error_dialog_show(int status);
 
 /* What a display module may export to show an error without a window of its own. 0: it was shown.
  */

@@ -233,6 +233,6 @@ int main(int argc, char **argv)
 		error_dialog_collect();
 	status = run_command(argc, argv);
 	if (dialog && status != EXIT_STATUS_OK)
-		error_dialog_show();
+		error_dialog_show(status);
 	return status;
 }
