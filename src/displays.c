@@ -185,15 +185,19 @@ static bool window_is_open(const struct displays *displays)
 	return false;
 }
 
-void displays_linger(struct displays *displays)
+bool displays_want_to_linger(const struct displays *displays)
 {
 	const struct vm_control *control = displays->host.control;
+
+	return displays->settings.keep_open && control->state(control->opaque) == VM_ENDED &&
+	       window_is_open(displays);
+}
+
+void displays_linger(struct displays *displays)
+{
 	sigset_t signals;
 	int signal_fd;
 
-	if (!displays->settings.keep_open || control->state(control->opaque) != VM_ENDED ||
-		!window_is_open(displays))
-		return;
 	/* They are blocked; the machine, which took them so far, has ended. */
 	sigemptyset(&signals);
 	sigaddset(&signals, SIGTERM);

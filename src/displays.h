@@ -43,8 +43,9 @@ VMGUI_MUST_USE int displays_start(
 void displays_notify(struct displays *displays);
 /* The guest starts, or starts anew, with its devices reset. */
 void displays_guest_starts(struct displays *displays);
-/* With --keep-open: until the windows are closed, or a signal tells us to end. The guest has ended.
- */
+/* Whether a window is to stay open now that the guest has ended (--keep-open). */
+bool displays_want_to_linger(const struct displays *displays);
+/* Until the windows are closed, or a signal tells us to end. */
 void displays_linger(struct displays *displays);
 /* False: a display does not end, and everything that it uses has to stay. */
 VMGUI_MUST_USE bool displays_stop(struct displays *displays);

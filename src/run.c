@@ -389,7 +389,12 @@ int run_guest(const struct config *config)
 				status = EXIT_STATUS_FAILURE;
 		}
 	}
-	displays_linger(&run.displays);
+	/* A signal asked for more than the guest's end. */
+	if (!run.board.machine.told_to_end && displays_want_to_linger(&run.displays)) {
+		/* Nobody listens to the terminal's keys now; Ctrl-C is to end us again. */
+		console_terminal_stop(run.console);
+		displays_linger(&run.displays);
+	}
 	if (!tear_down(&run)) {
 		/* Neither may its thread's modules be unloaded under it, which exit() would do. */
 		console_terminal_stop(run.console);

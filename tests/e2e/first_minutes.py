@@ -6,11 +6,14 @@ Runs the test card on this machine's KVM under Xvfb. Exits with 77 without Xvfb,
 """
 
 import argparse
+import fcntl
 import os
+import pty
 import shutil
 import signal
 import subprocess
 import sys
+import termios
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
@@ -123,6 +126,14 @@ def dialog(desktop, vmgui, artefacts):
     check("/nowhere/vmlinuz" in run.text(), "the error is on stderr as well")
 
 
+def told_to_end_in_the_dialog(desktop, vmgui, artefacts):
+    run = Run(desktop, vmgui, os.path.join(artefacts, "dialog-told.log"), "--error-dialog", "/nowhere/vmlinuz")
+    wait(lambda: any(desktop.picture().data), "a dialog")
+    time.sleep(1)
+    run.process.send_signal(signal.SIGTERM)
+    check(run.ended(10) == 2, "told to end while the dialog is open, vmgui ends with its status")
+
+
 def goes_with_the_guest(desktop, vmgui, artefacts):
     run = Run(desktop, vmgui, os.path.join(artefacts, "goes.log"), "--sdl", "--name", "goes", "--timeout", "3")
     desktop.window("goes")
@@ -150,6 +161,41 @@ def stays_open(desktop, vmgui, artefacts, display):
         check(run.ended() == 4, f"{how}: it ends with the guest's status")
 
 
+def on_a_terminal(desktop, vmgui, display):
+    """Kept open, vmgui has given the terminal back, and Ctrl-C there ends it."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [vmgui, f"--{display}", "--name", "terminal", "--timeout", "3", "--keep-open"],
+        env=desktop.environment,
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+    )
+    os.close(theirs)
+    try:
+        desktop.window("terminal - (ended|the guest's time)")
+        time.sleep(1)
+        check(process.poll() is None, f"--keep-open, {display}: on a terminal, too")
+        os.write(ours, b"\x03")
+        check(process.wait(10) == 4, "Ctrl-C ends it with the guest's status")
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+        os.close(ours)
+
+
+def told_to_end_twice(desktop, vmgui, artefacts, display):
+    run = Run(desktop, vmgui, os.path.join(artefacts, f"told-{display}.log"), f"--{display}", "--name", "told", "--keep-open")
+    desktop.window("told")
+    run.process.send_signal(signal.SIGTERM)
+    time.sleep(0.5)
+    run.process.send_signal(signal.SIGTERM)
+    check(run.ended(10) == 0, f"--keep-open, {display}: two signals are enough")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--vmgui", required=True)
@@ -170,9 +216,12 @@ def main():
     falls_back_to_vnc(options.vmgui, options.artefacts)
     with Desktop() as desktop:
         dialog(desktop, options.vmgui, options.artefacts)
+        told_to_end_in_the_dialog(desktop, options.vmgui, options.artefacts)
         goes_with_the_guest(desktop, options.vmgui, options.artefacts)
         for display in options.displays.split(","):
             stays_open(desktop, options.vmgui, options.artefacts, display)
+            on_a_terminal(desktop, options.vmgui, display)
+            told_to_end_twice(desktop, options.vmgui, options.artefacts, display)
     return 0
 
 
