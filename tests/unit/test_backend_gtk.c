@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,6 +19,7 @@
 #include <unistd.h>
 
 #include "cmocka_all.h"
+#include "core/console_hub.h"
 #include "display/backend.h"
 #include "display/geometry.h"
 #include "display_conformance.h"
@@ -523,6 +525,79 @@ static void gtk_two_at_once_are_refused_in_words(void **state)
 	fixture_destroy(fixture);
 }
 
+/* ---- The serial console ---- */
+
+static size_t take_nothing(void *opaque, const uint8_t *data, size_t length)
+{
+	(void)opaque;
+	(void)data;
+	(void)length;
+	return 0;
+}
+
+static long resident_kib(void)
+{
+	FILE *file = fopen("/proc/self/statm", "r");
+	long size, resident = 0;
+
+	assert_non_null(file);
+	assert_int_equal(fscanf(file, "%ld %ld", &size, &resident), 2);
+	fclose(file);
+	return resident * (sysconf(_SC_PAGESIZE) / 1024);
+}
+
+struct flood {
+	const struct char_host *line;
+	atomic_bool stop;
+};
+
+static void *flood(void *opaque)
+{
+	struct flood *flood = opaque;
+	static uint8_t text[4096];
+
+	for (size_t i = 0; i < sizeof(text); i++)
+		text[i] = i % 64 == 63 ? '\n' : (uint8_t)('a' + i % 26);
+	while (!atomic_load(&flood->stop))
+		(void)flood->line->write(flood->line->opaque, text, sizeof(text));
+	return NULL;
+}
+
+/* As a guest can with a virtio console: faster than any terminal shows it. */
+static void gtk_flooded_console_costs_neither_memory_nor_the_picture(void **state)
+{
+	const struct char_device device = { .receive = take_nothing };
+	struct fixture *fixture = fixture_create();
+	struct flood flooding = { .stop = false };
+	struct console_hub *hub;
+	pthread_t thread;
+	struct error err;
+	long before;
+
+	(void)state;
+	assert_int_equal(console_hub_create(&device, NULL, &hub, &err), 0);
+	flooding.line = console_hub_char_host(hub);
+	backend_destroy(fixture->backend);
+	fixture->host.console = hub;
+	assert_int_equal(backend_create("gtk", &fixture->host, &fixture->backend, &err), 0);
+	draw(fixture, 800, 500, false);
+	start(fixture);
+	expect_scaled(800, 500, 1);
+	before = resident_kib();
+	assert_int_equal(pthread_create(&thread, NULL, flood, &flooding), 0);
+	usleep(3000000);
+	draw(fixture, 800, 500, true);
+	usleep(200000);
+	draw(fixture, 800, 500, false);
+	expect_scaled(800, 500, 1);
+	atomic_store(&flooding.stop, true);
+	pthread_join(thread, NULL);
+	printf("[ ] %ld KiB more\n", resident_kib() - before);
+	assert_true(resident_kib() - before < 65536);
+	fixture_destroy(fixture);
+	console_hub_destroy(hub);
+}
+
 /* The last one: GTK is of no use afterwards. */
 static void gtk_lost_desktop_ends_the_window_alone(void **state)
 {
@@ -612,6 +687,7 @@ int main(void)
 		cmocka_unit_test(gtk_closing_asks_for_power_down_each_time),
 		cmocka_unit_test(gtk_kept_open_closes_after_the_guests_end),
 		cmocka_unit_test(gtk_two_at_once_are_refused_in_words),
+		cmocka_unit_test(gtk_flooded_console_costs_neither_memory_nor_the_picture),
 		cmocka_unit_test(gtk_lost_desktop_ends_the_window_alone),
 	};
 	const struct CMUnitTest no_session[] = {
