@@ -519,6 +519,24 @@ def check_relative(arguments):
         session.end()
 
 
+def check_long_paste(arguments):
+    with Session(arguments.demo, arguments.artefacts, "slow", "--slow") as session:
+        actions = session.actions
+        copy_text(session, "something to be typed, " * 1000)
+        actions.activate("paste")
+        wait(lambda: actions.describe("cancel-paste")[0], "a long paste can be cancelled")
+        session.desktop.xdotool("sleep", 4)
+        session.keep("pasting")
+        check(not actions.describe("paste")[0], "one paste at a time")
+        actions.activate("cancel-paste")
+        wait(lambda: actions.describe("paste")[0] and not actions.describe("cancel-paste")[0], "cancelled")
+        session.desktop.xdotool("sleep", 1)
+        session.keep("cancelled")
+        count = len([event for event in session.demo.take() if event.startswith("+")])
+        check(0 < count < 20000, f"cancelled after {count} keys")
+        session.end()
+
+
 def check_fine_screen(arguments, expected):
     with Session(
         arguments.demo, arguments.artefacts, "fine", "--size=500x300", environment={"GDK_SCALE": "2"}
@@ -675,6 +693,7 @@ def main():
         ("relative", check_relative),
         ("last", check_last_wishes),
         ("memory", check_memory),
+        ("slow", check_long_paste),
         ("kept", check_kept_open),
         ("console", check_console),
         ("losses", check_losses),

@@ -3,6 +3,7 @@
  *   display_demo [--sdl] [--gtk] [--vnc[=WHERE]] [--null] [--size=WxH] [--move=HZ]
  *                [--storm=HZ] [--absolute] [--seconds=N] [--name=NAME] [--fullscreen] [--keep-open]
  *                [--scale=fit|integer|PERCENT] [--filter=auto|nearest|smooth] [--release=CHORD]
+ *                [--slow]
  *
  * --move: a white square moves that often a second; --storm: the size changes that often. One line
  * on stdout for each event the "guest" gets; SIGINT or SIGTERM or the end of --seconds ends it, and
@@ -100,6 +101,12 @@ static void draw_storm(void)
 	demo.height = sizes[next % array_size(sizes)][1];
 	next++;
 	draw_all();
+}
+
+/* A guest that takes 500 keys a second. */
+static void take_some(void)
+{
+	fake_sink_give_room(&sink, 10);
 }
 
 static void say(const char *event)
@@ -241,7 +248,8 @@ int main(int argc, char **argv)
 		{ "fullscreen", no_argument, NULL, 'F' }, { "keep-open", no_argument, NULL, 'k' },
 		{ "scale", required_argument, NULL, 'c' },
 		{ "filter", required_argument, NULL, 'f' },
-		{ "release", required_argument, NULL, 'r' }, { NULL, 0, NULL, 0 } };
+		{ "release", required_argument, NULL, 'r' }, { "slow", no_argument, NULL, 'l' },
+		{ NULL, 0, NULL, 0 } };
 	const struct vm_control control = { .request_powerdown = request_powerdown,
 		.request_quit = request_quit,
 		.request_reset = request_reset,
@@ -287,6 +295,10 @@ int main(int argc, char **argv)
 		case 'S':
 			hz = (unsigned)atoi(optarg);
 			draw = draw_storm;
+			break;
+		case 'l':
+			hz = 50;
+			draw = take_some;
 			break;
 		case 'a':
 			absolute = true;
@@ -342,7 +354,7 @@ int main(int argc, char **argv)
 	host.surface = demo.surface;
 	fake_sink_init(&sink, "demo",
 		INPUT_KEYBOARD | (absolute ? INPUT_POINTER_ABSOLUTE : INPUT_POINTER_RELATIVE),
-		UINT32_MAX);
+		draw == take_some ? 10 : UINT32_MAX);
 	sink.sink.capabilities |= INPUT_POINTER_ABSOLUTE; /* active or not */
 	sink.echo = say;
 	if (input_router_attach(host.router, &sink.sink))

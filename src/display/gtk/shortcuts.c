@@ -13,7 +13,7 @@
 
 #define CTRL_ALT(symbol, place)                                                                    \
 	{                                                                                          \
-		.modifiers = CHORD_CTRL | CHORD_ALT, .keysym = symbol, .code = place               \
+		.modifiers = CHORD_CTRL | CHORD_ALT, .keysym = (symbol), .code = (place)           \
 	}
 
 const struct shortcut shortcuts[] = {
