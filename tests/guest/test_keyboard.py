@@ -28,15 +28,14 @@ LAYOUTS = {
     "jp": ("jp", ""), "br": ("br", ""), "dvorak": ("us", "dvorak"),
 }  # fmt: skip
 SHIFT_L, LEVEL3 = 0xFFE1, 0xFE03
-F12, F12_SYMBOL = 88, 0xFFC9
 KEYPAD_SYMBOLS = range(0xFF80, 0xFFBE)
 CONTROL, MOD1, MOD4 = 0x04, 0x08, 0x40
 
 # For thousands of keys.
 LONG_PATIENCE = 10 * guest.PATIENCE
 RECORD_DOWN = 0x4000
-# A guest that takes this long for each byte is slower than tenfold: it needs 0.1 ms by itself.
-SLOW_MICROSECONDS = 1500
+# A guest that takes this long for each byte is slowed more than tenfold: it needs less than 0.1 ms by itself.
+SLOW_MICROSECONDS = 1000
 TYPED = 300 if guest.SHORT else 10000
 
 
@@ -148,57 +147,44 @@ class Symbols(KeyboardTest):
             self.skipTest(reason)
 
     def type(self, card, client, symbols, held=()):
-        """Types each symbol, with these keysyms held. What the guest's keys were for each, as lists of (code, state)."""
+        """Types the symbols, with these keysyms held all the time. The guest's keys, as (code, state)."""
         card.ask("record on", "record on .*")
-        story = []
+        story = [(modifier, 1) for modifier in held]
         for symbol in symbols:
-            story += [(modifier, 1) for modifier in held] + [(symbol, 1), (symbol, 0)]
-            story += [(modifier, 0) for modifier in reversed(held)] + [(F12_SYMBOL, 1), (F12_SYMBOL, 0)]
-        story += [(0xFF1B, 1), (0xFF1B, 0)]
+            story += [(symbol, 1), (symbol, 0)]
+        story += [(modifier, 0) for modifier in reversed(held)] + [(0xFF1B, 1), (0xFF1B, 0)]
         client.send_raw(b"".join(struct.pack(">BBxxI", 4, down, keysym) for keysym, down in story))
         card.expect("record off .*", LONG_PATIENCE)
-        found = [[]]
-        for event in recorded_by(card)[:-2]:
-            if event == (F12, "up"):
-                found.append([])
-            elif event[0] != F12:
-                found[-1].append(event)
-        self.assertEqual(len(found), len(symbols) + 1)
-        self.assertEqual(found.pop(), [])
-        return found
+        return recorded_by(card)[:-2]
 
-    def meaning(self, layout, events, lock=()):
-        """What a guest of that layout takes these keys for: the symbols before the input method, and after it."""
+    def read(self, layout, events, locks=()):
+        """What a guest of that layout takes these keys for, before its input method: [(symbol, the modifiers with it)]."""
         state = xkb.Guest(layout)
-        for code in lock:
+        for code in locks:
             state.key(code, True)
             state.key(code, False)
-        locked = state.modifiers()
-        typed = []
+        at_first = state.modifiers()
+        typed, down = [], set()
         for code, what in events:
-            self.assertIn(what, ("down", "up"))
+            self.assertNotEqual(what, "repeat", f"key {code}")
+            self.assertEqual(code in down, what == "up", f"key {code} twice")
+            (down.add if what == "down" else down.remove)(code)
             symbol = state.key(code, what == "down")
             if symbol is not None:
-                # Nothing but Shift and the layout's own AltGr may be held with it.
-                self.assertFalse(state.modifiers() & (CONTROL | MOD1 | MOD4), "a shortcut")
-                typed.append(symbol)
-        self.assertEqual(state.modifiers(), locked, "a modifier is still held")
-        return typed, state.compose(typed)
+                typed.append((symbol, state.modifiers()))
+        self.assertEqual(down, set(), "keys are stuck")
+        self.assertEqual(state.modifiers(), at_first, "a modifier is stuck")
+        return typed
 
-    def check(self, layout, symbols, found, lock=()):
-        """Each symbol has arrived as itself; a wrong one says how."""
-        wrong = []
-        for symbol, events in zip(symbols, found, strict=True):
-            try:
-                typed, composed = self.meaning(layout, events, lock)
-                got = typed if xkb.is_dead(symbol) else composed
-                if not (len(got) == 1 and xkb.same(got[0], symbol)):
-                    wrong.append(f"{xkb.name(symbol)}: {[xkb.name(one) for one in got]} by {events}")
-                elif {code for code, _ in events if events.count((code, "down")) != events.count((code, "up"))}:
-                    wrong.append(f"{xkb.name(symbol)}: a key is stuck: {events}")
-            except AssertionError as error:
-                wrong.append(f"{xkb.name(symbol)}: {error} by {events}")
-        self.assertEqual(wrong, [])
+    def check(self, layout, symbols, events, locks=(), compose=False):
+        """These symbols have arrived, in that order, as themselves and not as shortcuts."""
+        typed = self.read(layout, events, locks)
+        shortcuts = [xkb.name(symbol) for symbol, held in typed if held & (CONTROL | MOD1 | MOD4)]
+        self.assertEqual(shortcuts, [])
+        got = [symbol for symbol, _ in typed]
+        if compose:
+            got = xkb.Guest(layout).compose(got)
+        self.assertEqual([xkb.canonical(symbol) for symbol in got], [xkb.canonical(symbol) for symbol in symbols])
 
     def on_keys(self, layout):
         """What has a place on the layout's keys: characters and dead keys."""
@@ -234,16 +220,16 @@ class Symbols(KeyboardTest):
                 symbols = self.on_keys(layout)
                 self.assertGreater(len(symbols), 90)
                 # Whatever the client's own layout needs for it.
-                for held in ((), (SHIFT_L,), (LEVEL3,), (SHIFT_L, LEVEL3)):
+                for held in ((), (SHIFT_L,), (LEVEL3,)):
                     with self.subTest(held=[xkb.name(keysym) for keysym in held]):
                         self.check(layout, symbols, self.type(card, client, symbols, held))
                 with self.subTest("dead keys"):
                     symbols = self.composed(layout, symbols)
-                    self.check(layout, symbols, self.type(card, client, symbols))
+                    self.check(layout, symbols, self.type(card, client, symbols), compose=True)
                 card.close()
 
     def test_caps_lock_turns_nothing_round(self):
-        for name in ("us", "fr", "de"):
+        for name in ("de",) if guest.SHORT else ("us", "de", "fr"):
             with self.subTest(layout=name):
                 layout = xkb.Layout(*LAYOUTS[name])
                 card = self.card("--keymap", name, vnc=True)
@@ -255,27 +241,29 @@ class Symbols(KeyboardTest):
                 symbols = [symbol for symbol in self.on_keys(layout) if not xkb.is_dead(symbol)]
                 for held in ((), (SHIFT_L,)):
                     found = self.type(card, client, symbols, held)
-                    self.check(layout, symbols, found, lock=(keys.CAPSLOCK,))
+                    self.check(layout, symbols, found, locks=(keys.CAPSLOCK,), compose=True)
                 card.close()
 
     def test_what_the_layout_lacks_presses_nothing(self):
         card = self.card("--keymap", "us", vnc=True)
         client = card.client()
         # ж, €, ü, a character beyond the first plane, and nonsense.
-        symbols = [0x6CA, 0x20AC, 0xFC, 0x101F600, 0x12345678, 0]
-        self.assertEqual(self.type(card, client, symbols), [[]] * len(symbols))
+        self.assertEqual(self.type(card, client, [0x6CA, 0x20AC, 0xFC, 0x101F600, 0x12345678, 0]), [])
 
-    def test_symbols_of_a_viewer_without_scan_codes_by_its_own_layout(self):
-        """A French keyboard at a German guest: the client's user sees a letter on a key, and the guest gets that letter."""
+    def test_a_client_with_another_layout(self):
+        """A French keyboard at a German guest: the client's user sees a symbol on a key, and the guest gets that symbol."""
         french, german = xkb.Layout("fr"), xkb.Layout("de")
         card = self.card("--keymap", "de", vnc=True)
         client = card.client()
-        shared = set(self.on_keys(german))
-        for symbol, places in french.symbols(range(2, 58)).items():
-            if symbol not in shared or xkb.is_dead(symbol):
-                continue
-            held = [{"shift": SHIFT_L, "altgr": LEVEL3}[name] for name in xkb.LEVELS[places[0][1]]]
-            self.check(german, [symbol], self.type(card, client, [symbol], held))
+        shared = {symbol for symbol in self.on_keys(german) if not xkb.is_dead(symbol)}
+        for level, modifiers in xkb.LEVELS.items():
+            symbols = [
+                symbol
+                for symbol, places in french.symbols(range(2, 58)).items()
+                if symbol in shared and places[0][1] == level
+            ]
+            held = [{"shift": SHIFT_L, "altgr": LEVEL3}[modifier] for modifier in modifiers]
+            self.check(german, symbols, self.type(card, client, symbols, held))
 
 
 class Lights(KeyboardTest):
@@ -521,7 +509,7 @@ class Typing(KeyboardTest):
 
     def test_a_guest_slowed_a_hundredfold(self):
         card = self.card(vnc=True)
-        card.ask("slow 15000", "slow .*")
+        card.ask("slow 10000", "slow .*")
         card.ask("record on", "record on .*")
         events = self.rollover(self.codes(7, 100 if guest.SHORT else 300))
         self.send(ScanFingers(self.scan_client(card)), events)

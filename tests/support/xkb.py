@@ -70,8 +70,13 @@ def character(sym):
 
 
 def same(one, other):
-    """Whether two keysyms are one symbol: some have an old number and their code point's."""
+    """Whether two keysyms are one symbol."""
     return one == other or (character(one) != 0 and character(one) == character(other))
+
+
+def canonical(sym):
+    """For comparisons: some characters have an old keysym and one of their code point. The character, or the name."""
+    return chr(character(sym)) if character(sym) else name(sym)
 
 
 def is_modifier(sym):
