@@ -34,8 +34,8 @@ CONTROL, MOD1, MOD4 = 0x04, 0x08, 0x40
 # For thousands of keys.
 LONG_PATIENCE = 10 * guest.PATIENCE
 RECORD_DOWN = 0x4000
-# A guest that takes this long for each byte is slowed more than tenfold: it needs less than 0.1 ms by itself.
-SLOW_MICROSECONDS = 1000
+# A guest that waits this long before each byte is slowed more than tenfold: by itself it needs some 40 microseconds for one.
+SLOW_MICROSECONDS = 500
 TYPED = 300 if guest.SHORT else 10000
 
 
