@@ -96,9 +96,15 @@ static void control_pause(void *machine)
 	machine_request(machine, MACHINE_TOGGLE_PAUSE);
 }
 
-static void control_screenshot(void *machine)
+static void control_screenshot(void *opaque)
 {
-	machine_request(machine, MACHINE_SCREENSHOT);
+	struct machine *machine = opaque;
+
+	/* A window that is kept open has the last picture, and nobody takes requests any more. */
+	if (atomic_load(&machine->state) == VM_ENDED && machine->hooks.save_screenshot)
+		machine->hooks.save_screenshot(machine->hooks.opaque);
+	else
+		machine_request(machine, MACHINE_SCREENSHOT);
 }
 
 static const char *control_end_reason(void *opaque)

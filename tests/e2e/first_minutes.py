@@ -9,6 +9,7 @@ import argparse
 import fcntl
 import os
 import pty
+import re
 import shutil
 import signal
 import subprocess
@@ -19,6 +20,7 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 
 from desktop import Desktop
+from image import Image
 
 
 def say(text):
@@ -141,6 +143,12 @@ def goes_with_the_guest(desktop, vmgui, artefacts):
     check(not run.windows("goes"), "and is not there any more")
 
 
+def saved_picture(text):
+    """The screenshot's path that vmgui tells, if it does."""
+    told = re.search(r"screenshot: (\S+\.png)", text)
+    return told and told.group(1)
+
+
 def stays_open(desktop, vmgui, artefacts, display):
     """Shows the last picture, until it is closed or vmgui is told to end."""
     log = os.path.join(artefacts, f"stays-{display}.log")
@@ -154,6 +162,10 @@ def stays_open(desktop, vmgui, artefacts, display):
         desktop.picture(window).save(os.path.join(artefacts, f"stays-{display}.png"))
         title = desktop.xdotool("getwindowname", window).strip()
         check("time was up" in title or "ended" in title, f"its title says so: {title}")
+        desktop.xdotool("windowfocus", window)
+        desktop.xdotool("key", "ctrl+alt+s")
+        name = wait(lambda run=run: saved_picture(run.text()), "a screenshot")
+        check(Image.load(f"/proc/{run.process.pid}/cwd/{name}").width == 1024, f"a screenshot of the last picture: {name}")
         if how == "closed":
             desktop.ask_to_close(window)
         else:

@@ -592,7 +592,6 @@ static void gtk_flooded_console_costs_neither_memory_nor_the_picture(void **stat
 	expect_scaled(800, 500, 1);
 	atomic_store(&flooding.stop, true);
 	pthread_join(thread, NULL);
-	printf("[ ] %ld KiB more\n", resident_kib() - before);
 	assert_true(resident_kib() - before < 65536);
 	fixture_destroy(fixture);
 	console_hub_destroy(hub);

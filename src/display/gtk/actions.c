@@ -280,8 +280,7 @@ static void on_screenshot(GSimpleAction *action, GVariant *parameter, gpointer o
 	(void)parameter;
 	window->host->control->save_screenshot(window->host->control->opaque);
 	bars_tell(window, GTK_MESSAGE_INFO,
-		"A screenshot was saved in the folder that vmgui was started in.", NULL, NULL, -1,
-		4);
+		"A screenshot goes to the folder that vmgui was started in.", NULL, NULL, -1, 4);
 }
 
 static void save_picture(struct window *window, const char *path)
