@@ -44,12 +44,17 @@ static int open_folder(bool create)
 	struct stat st;
 	int fd, length;
 
-	if (base && *base == '/')
+	if (base && *base == '/') {
 		length = snprintf(path, sizeof(path), "%s/vmgui", base);
-	else if (home && *home == '/')
+	} else if (home && *home == '/') {
+		base = home;
 		length = snprintf(path, sizeof(path), "%s/.local/state/vmgui", home);
-	else
+	} else {
 		return -ENOENT;
+	}
+	/* Folders made there would be ours, and in their owner's way. */
+	if (stat(base, &st) == 0 && st.st_uid != geteuid())
+		return -EPERM;
 	if (length < 0 || (size_t)length >= sizeof(path))
 		return -ENAMETOOLONG;
 	for (char *slash = path; create && slash;) {

@@ -189,6 +189,25 @@ static void memory_without_a_place_does_nothing(void **state)
 	setenv("XDG_STATE_HOME", folder, 1);
 }
 
+/* sudo may keep HOME; what root made there its owner could not change. */
+static void memory_makes_nothing_in_the_home_of_another(void **state)
+{
+	char path[128];
+
+	(void)state;
+	if (geteuid() != 0)
+		skip();
+	snprintf(path, sizeof(path), "%s/home", folder);
+	assert_int_equal(mkdir(path, 0755), 0);
+	assert_int_equal(chown(path, 65534, 65534), 0);
+	unsetenv("XDG_STATE_HOME");
+	setenv("HOME", path, 1);
+	window_memory_save("debian", &fitted);
+	unsetenv("HOME");
+	setenv("XDG_STATE_HOME", folder, 1);
+	assert_int_equal(rmdir(path), 0); /* it is empty */
+}
+
 static int clean_up(void **state)
 {
 	char command[128];
@@ -208,6 +227,7 @@ int main(void)
 		TEST(memory_keeps_only_the_last_guests),
 		TEST(memory_two_at_once_lose_nothing),
 		TEST(memory_without_a_place_does_nothing),
+		TEST(memory_makes_nothing_in_the_home_of_another),
 	};
 
 	if (!mkdtemp(folder))
