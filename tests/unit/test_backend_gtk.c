@@ -525,6 +525,72 @@ static void gtk_two_at_once_are_refused_in_words(void **state)
 	fixture_destroy(fixture);
 }
 
+/* ---- The clipboard ---- */
+
+static void press_paste(Window window)
+{
+	static const KeySym keys[] = { XK_Control_L, XK_Alt_L, XK_v };
+
+	XSetInputFocus(x, window, RevertToPointerRoot, CurrentTime);
+	XSync(x, False);
+	usleep(300000);
+	for (size_t i = 0; i < array_size(keys); i++)
+		XTestFakeKeyEvent(x, XKeysymToKeycode(x, keys[i]), True, CurrentTime);
+	for (size_t i = array_size(keys); i-- > 0;)
+		XTestFakeKeyEvent(x, XKeysymToKeycode(x, keys[i]), False, CurrentTime);
+	XSync(x, False);
+}
+
+/* Somebody asks for the clipboard, which is `owner`'s. */
+static void expect_asked(XEvent *event)
+{
+	for (int64_t until = now_ms() + WAIT_MS; now_ms() < until; usleep(10000)) {
+		while (XPending(x)) {
+			XNextEvent(x, event);
+			if (event->type == SelectionRequest)
+				return;
+		}
+	}
+	fail_msg("nobody asks for the clipboard");
+}
+
+static void gtk_clipboard_that_answers_too_late_is_nobodys(void **state)
+{
+	Atom clipboard = XInternAtom(x, "CLIPBOARD", False);
+	Window owner = XCreateSimpleWindow(x, DefaultRootWindow(x), 0, 0, 1, 1, 0, 0, 0);
+	struct fixture *fixture = fixture_create();
+	XWindowAttributes attributes;
+	XEvent asked, answer;
+	char title[128];
+
+	(void)state;
+	XSetSelectionOwner(x, clipboard, owner, CurrentTime);
+	draw(fixture, 800, 500, false);
+	start(fixture);
+	expect_scaled(800, 500, 1);
+	press_paste(find_window(title, &attributes));
+	expect_asked(&asked);
+	fixture_destroy(fixture);
+
+	fixture = fixture_create();
+	draw(fixture, 800, 500, false);
+	start(fixture);
+	expect_scaled(800, 500, 1);
+	XDestroyWindow(x, owner); /* what else it is asked for, it does not have */
+	answer.xselection = (XSelectionEvent){ .type = SelectionNotify,
+		.requestor = asked.xselectionrequest.requestor,
+		.selection = clipboard,
+		.target = asked.xselectionrequest.target,
+		.property = None,
+		.time = asked.xselectionrequest.time };
+	XSendEvent(x, asked.xselectionrequest.requestor, False, NoEventMask, &answer);
+	XSync(x, False);
+	usleep(300000);
+	draw(fixture, 810, 500, false);
+	expect_scaled(810, 500, 1);
+	fixture_destroy(fixture);
+}
+
 /* ---- The serial console ---- */
 
 static size_t take_nothing(void *opaque, const uint8_t *data, size_t length)
@@ -686,6 +752,7 @@ int main(void)
 		cmocka_unit_test(gtk_closing_asks_for_power_down_each_time),
 		cmocka_unit_test(gtk_kept_open_closes_after_the_guests_end),
 		cmocka_unit_test(gtk_two_at_once_are_refused_in_words),
+		cmocka_unit_test(gtk_clipboard_that_answers_too_late_is_nobodys),
 		cmocka_unit_test(gtk_flooded_console_costs_neither_memory_nor_the_picture),
 		cmocka_unit_test(gtk_lost_desktop_ends_the_window_alone),
 	};

@@ -225,14 +225,16 @@ static void type_text(struct window *window, const char *text)
 	actions_refresh(window);
 }
 
+/* The clipboard's owner may answer when the window is gone. */
 static void on_clipboard_text(GtkClipboard *clipboard, const char *text, gpointer opaque)
 {
-	struct window *window = opaque;
+	struct window **asker = opaque, *window = *asker;
 
 	(void)clipboard;
-	window->clipboard_asked = false;
-	if (window->closing)
+	g_free(asker);
+	if (!window)
 		return;
+	window->clipboard_asker = NULL;
 	if (text && *text)
 		type_text(window, text);
 	else
@@ -252,10 +254,12 @@ static void on_paste(GSimpleAction *action, GVariant *parameter, gpointer opaque
 
 	(void)action;
 	(void)parameter;
-	if (!window->host->router || window->clipboard_asked)
+	if (!window->host->router || window->clipboard_asker)
 		return;
-	window->clipboard_asked = true;
-	gtk_clipboard_request_text(clipboard_of(window), on_clipboard_text, window);
+	window->clipboard_asker = g_new(struct window *, 1);
+	*window->clipboard_asker = window;
+	gtk_clipboard_request_text(
+		clipboard_of(window), on_clipboard_text, window->clipboard_asker);
 }
 
 static void on_cancel_paste(GSimpleAction *action, GVariant *parameter, gpointer opaque)
@@ -647,7 +651,9 @@ void actions_init(struct window *window)
 
 void actions_fini(struct window *window)
 {
-	window->closing = true;
+	if (window->clipboard_asker)
+		*window->clipboard_asker = NULL;
+	window->clipboard_asker = NULL;
 	close_dialog(window);
 	typist_destroy(window->typist);
 	keymap_destroy(window->keymap);

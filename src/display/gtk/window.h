@@ -94,8 +94,9 @@ struct window {
 	size_t typing;         /* strokes of the paste in all; 0: none */
 	size_t typing_shown;   /* per mille that the message tells */
 	GtkWidget *dialog;     /* NULL: none is open */
-	bool clipboard_asked;  /* its owner's answer is still to come */
-	bool closing;
+	/* Points back here while the clipboard's owner has not answered; NULL: nothing was asked.
+	 */
+	struct window **clipboard_asker;
 
 	/* bars.c */
 	GtkWidget *overlay;
