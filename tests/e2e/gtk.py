@@ -94,7 +94,8 @@ class Session:
         return "window id" in done.stdout
 
     def focus(self):
-        self.desktop.xdotool("windowactivate", "--sync", self.window, "sleep", 0.3)
+        # Beside the window, the pointer says nothing when a dialog goes.
+        self.desktop.xdotool("mousemove", 2, SCREEN[1] - 2, "windowactivate", "--sync", self.window, "sleep", 0.3)
 
     def key(self, *keys):
         self.desktop.xdotool("key", *keys, "sleep", 0.3)
