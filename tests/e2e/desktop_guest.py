@@ -35,7 +35,8 @@ KEYMAPS = {"desktop": "br", "vesafb-8": "fr", "vesafb-15": "es", "vesafb-16": "j
 def guest_on(options, name, displays, keymap=None, **more):
     """A guest that has come up, and a VNC client of it; it powers off at the end."""
     # Two guests at a time do not meet.
-    number = free_display(50 if name == "hands" else 20)
+    order = ["desktop", "hands", *(depth for depth, _ in DEPTHS)]
+    number = free_display(20 + (10 * order.index(name) if name in order else 0))
     if options.qemu:
         # Its VNC server shows at most 2560x2048, so its modes above that fail.
         displays = ["-vnc", f"127.0.0.1:{number},share=ignore", "-global", f"VGA.vgamem_mb={VRAM}"]
@@ -61,25 +62,32 @@ def guest_on(options, name, displays, keymap=None, **more):
 
 
 def pictures(options):
-    """All ways to show something, and most of vesafb's depths."""
-    if "pictures" in options.only:
-        given = {"displays": ["--resolution", "1024x768"], "parameters": "vga=0x317" if options.qemu else ""}
-        with guest_on(options, "desktop", **given) as (guest, client):
-            Pictures(guest, client, options.artefacts).all(options.all_sizes)
-            symbols(options, guest, client)
-    for name, number in DEPTHS if "depths" in options.only else ():
+    """All ways to show something on one boot."""
+    given = {"displays": ["--resolution", "1024x768"], "parameters": "vga=0x317" if options.qemu else ""}
+    with guest_on(options, "desktop", **given) as (guest, client):
+        Pictures(guest, client, options.artefacts).all(options.all_sizes)
+        symbols(options, guest, client)
+
+
+def depth_of(name, number):
+    """A part that looks at one of vesafb's depths."""
+
+    def part(options):
         given = {"displays": ["--vidmode", hex(number)], "parameters": f"vga={number + 0x200:#x}" if options.qemu else ""}
         with guest_on(options, name, memory="192M", **given) as (guest, client):
             Pictures(guest, client, options.artefacts).depth(name)
             symbols(options, guest, client)
 
+    return part
+
 
 def run(options):
     """Two guests at a time: each waits as often as it works."""
-    with concurrent.futures.ThreadPoolExecutor() as pool:
-        parts = [pool.submit(part, options) for part in (pictures, hands)]
-        for part in concurrent.futures.as_completed(parts):
-            part.result()
+    parts = [("pictures", pictures), ("hands", hands), *(("depths", depth_of(*depth)) for depth in DEPTHS)]
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        futures = [pool.submit(part, options) for name, part in parts if name in options.only]
+        for future in concurrent.futures.as_completed(futures):
+            future.result()
     for layout in LAYOUTS if "layouts" in options.only else ():
         with guest_on(options, f"layout-{layout}", ["--resolution", "640x480"], keymap=layout) as (guest, client):
             guest.load_input()
@@ -94,8 +102,6 @@ def symbols(options, guest, client, layout=None):
 
 def hands(options):
     """Every key, target, button and light."""
-    if "hands" not in options.only:
-        return
     with contextlib.ExitStack() as stack:
         desktop = None if options.qemu or options.without_sdl else stack.enter_context(Desktop(1300, 980))
         displays = ["--resolution", "640x480"] + (["--sdl"] if desktop else [])
