@@ -50,7 +50,13 @@ const char *__tsan_default_suppressions(void)
 	       "race:libcairo.so.2\n"
 	       "race:libfontconfig.so.1\n"
 	       "race:libpango*\n"
-	       "race:libX11.so.6\n";
+	       "race:libX11.so.6\n"
+	       /* Locked in one of the above, where it is not seen, and let go in these. */
+	       "mutex:libX\n"
+	       "mutex:libgdk_pixbuf\n"
+	       "mutex:libpango\n"
+	       "mutex:libcairo\n"
+	       "mutex:libfontconfig\n";
 }
 #endif
 #if defined(__SANITIZE_ADDRESS__)
