@@ -531,6 +531,37 @@ static void gtk_two_at_once_are_refused_in_words(void **state)
 	fixture_destroy(fixture);
 }
 
+/* Xlib's handlers are the process's, and without ours an error ends it. */
+static void gtk_keeps_its_error_handlers_when_an_sdl_window_closes(void **state)
+{
+	struct fixture *fixture = fixture_create();
+	struct display_backend *sdl = NULL;
+	int (*error)(Display *, XErrorEvent *);
+	int (*io_error)(Display *);
+	struct error err;
+
+	(void)state;
+	draw(fixture, 800, 500, false);
+	if (backend_create("sdl", &fixture->host, &sdl, &err)) {
+		fixture_destroy(fixture);
+		skip();
+	}
+	setenv("SDL_VIDEODRIVER", "x11", 1);
+	assert_int_equal(backend_start(sdl, NULL, &err), 0);
+	unsetenv("SDL_VIDEODRIVER");
+	start(fixture);
+	usleep(500000);
+	error = XSetErrorHandler(NULL);
+	XSetErrorHandler(error);
+	io_error = XSetIOErrorHandler(NULL);
+	XSetIOErrorHandler(io_error);
+	XSetErrorHandler(error);
+	backend_destroy(sdl);
+	assert_ptr_equal(XSetErrorHandler(error), error);
+	assert_ptr_equal(XSetIOErrorHandler(io_error), io_error);
+	fixture_destroy(fixture);
+}
+
 /* ---- The clipboard ---- */
 
 static void press_paste(Window window)
@@ -758,6 +789,7 @@ int main(void)
 		cmocka_unit_test(gtk_closing_asks_for_power_down_each_time),
 		cmocka_unit_test(gtk_kept_open_closes_after_the_guests_end),
 		cmocka_unit_test(gtk_two_at_once_are_refused_in_words),
+		cmocka_unit_test(gtk_keeps_its_error_handlers_when_an_sdl_window_closes),
 		cmocka_unit_test(gtk_clipboard_that_answers_too_late_is_nobodys),
 		cmocka_unit_test(gtk_flooded_console_costs_neither_memory_nor_the_picture),
 		cmocka_unit_test(gtk_lost_desktop_ends_the_window_alone),

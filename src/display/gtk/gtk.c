@@ -101,8 +101,10 @@ static int open_display(struct error *err)
 	static bool opened; /* in_use guards it */
 
 	guard_prepare();
-	if (opened)
+	if (opened) {
+		guard_display_opened(); /* SDL may have been there meanwhile */
 		return 0;
+	}
 	/* The names that desktops find the icon and the desktop file by. */
 	g_set_prgname("vmgui");
 	g_set_application_name("vmgui");

@@ -317,6 +317,7 @@ static void close_window(struct sdl_window *sdl)
 		return;
 	x11_guard_enter(&way_out);
 	if (setjmp(way_out) == 0) {
+		x11_guard_close();
 		grab_release(sdl);
 		wayland_keys_close(sdl->wayland_keys);
 		view_destroy(&sdl->view);

@@ -18,10 +18,17 @@ jmp_buf *x11_guard_enter(jmp_buf *way_out)
 }
 
 #ifdef SDL_VIDEO_DRIVER_X11
+typedef int error_function(Display *, XErrorEvent *);
+typedef int io_error_function(Display *);
+
 /* Xlib's handlers are the process's, and get no argument of ours. */
 static atomic_bool *connection_lost;
 static void (*unlock_display)(Display *display);
 static void *xlib; /* our own hold on it, from prepare to remove */
+/* What another library, GTK, has put over ours, and SDL takes away when it ends; NULL: nothing.
+ * Without them an error of X's would end the process. */
+static error_function *others_on_error;
+static io_error_function *others_on_io_error;
 
 static int on_protocol_error(Display *display, XErrorEvent *event)
 {
@@ -33,7 +40,8 @@ static int on_protocol_error(Display *display, XErrorEvent *event)
 
 static int on_connection_lost(Display *display)
 {
-	atomic_store(connection_lost, true);
+	if (connection_lost)
+		atomic_store(connection_lost, true);
 	/* Xlib has locked it and expects that nobody comes after us; let others find out, too. */
 	if (unlock_display)
 		unlock_display(display);
@@ -43,11 +51,13 @@ static int on_connection_lost(Display *display)
 	return 0;
 }
 
-static void set_handlers(int (*on_error)(Display *, XErrorEvent *), int (*on_io_error)(Display *))
+/* before: NULL or what there was. */
+static void set_handlers(error_function *on_error, io_error_function *on_io_error,
+	error_function **error_before, io_error_function **io_error_before)
 {
 	void *loaded = dlopen("libX11.so.6", RTLD_NOW | RTLD_NOLOAD);
-	void (*set_error)(int (*)(Display *, XErrorEvent *));
-	void (*set_io_error)(int (*)(Display *));
+	error_function *(*set_error)(error_function *), *error = NULL;
+	io_error_function *(*set_io_error)(io_error_function *), *io_error = NULL;
 
 	if (!loaded)
 		return;
@@ -55,9 +65,13 @@ static void set_handlers(int (*on_error)(Display *, XErrorEvent *), int (*on_io_
 	*(void **)&set_io_error = dlsym(loaded, "XSetIOErrorHandler");
 	*(void **)&unlock_display = dlsym(loaded, "XUnlockDisplay");
 	if (set_error)
-		set_error(on_error);
+		error = set_error(on_error);
 	if (set_io_error)
-		set_io_error(on_io_error);
+		io_error = set_io_error(on_io_error);
+	if (error_before)
+		*error_before = error;
+	if (io_error_before)
+		*io_error_before = io_error;
 	dlclose(loaded); /* whoever else uses it keeps it */
 }
 
@@ -84,12 +98,29 @@ void x11_guard_install(SDL_Window *window, atomic_bool *lost)
 	if (!SDL_GetWindowWMInfo(window, &info) || info.subsystem != SDL_SYSWM_X11)
 		return;
 	connection_lost = lost;
-	set_handlers(on_protocol_error, on_connection_lost);
+	set_handlers(on_protocol_error, on_connection_lost, NULL, NULL);
+}
+
+void x11_guard_close(void)
+{
+	error_function *error = NULL;
+	io_error_function *io_error = NULL;
+
+	if (!connection_lost)
+		return;
+	set_handlers(on_protocol_error, on_connection_lost, &error, &io_error);
+	others_on_error = error == on_protocol_error ? NULL : error;
+	others_on_io_error = io_error == on_connection_lost ? NULL : io_error;
+	if (others_on_error || others_on_io_error)
+		set_handlers(error, io_error, NULL, NULL);
 }
 
 void x11_guard_remove(void)
 {
-	set_handlers(NULL, NULL);
+	set_handlers(others_on_error, others_on_io_error, NULL, NULL);
+	others_on_error = NULL;
+	others_on_io_error = NULL;
+	connection_lost = NULL;
 	if (xlib)
 		dlclose(xlib);
 	xlib = NULL;
@@ -103,6 +134,10 @@ void x11_guard_install(SDL_Window *window, atomic_bool *lost)
 {
 	(void)window;
 	(void)lost;
+}
+
+void x11_guard_close(void)
+{
 }
 
 void x11_guard_remove(void)

@@ -29,7 +29,9 @@ void x11_guard_prepare(void);
 /* *lost becomes true with the first loss; SDL must not be called after that. Does nothing where the
  * window is not one of X11. */
 void x11_guard_install(SDL_Window *window, atomic_bool *lost);
-/* After SDL's video has ended: Xlib may outlive us. */
+/* Before SDL's video ends: notes the handlers that somebody else, GTK, has put over ours. */
+void x11_guard_close(void);
+/* After SDL's video has ended: Xlib may outlive us. What was noted is put back. */
 void x11_guard_remove(void);
 
 #endif
