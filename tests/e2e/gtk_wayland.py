@@ -38,7 +38,7 @@ class Session:
         self.desktop = WaylandDesktop(size[0] * scale, size[1] * scale, scale, more=BINDINGS.format(path=self.mark))
         self.hand = self.desktop.hand
         self.desktop.environment.update(
-            DBUS_SESSION_BUS_ADDRESS=self.bus.address, GDK_BACKEND="wayland", GSETTINGS_BACKEND="memory"
+            DBUS_SESSION_BUS_ADDRESS=self.bus.address, GDK_BACKEND="wayland", GSETTINGS_BACKEND="memory", NO_AT_BRIDGE="1"
         )
         self.demo = Demo(
             self.desktop, arguments.demo, os.path.join(self.artefacts, f"{name}.log"), "--gtk", f"--name={name}", *options
