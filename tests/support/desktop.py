@@ -57,6 +57,8 @@ class Desktop:
         self.display = f":{number}"
         self.size = (width, height)
         self.environment = {**os.environ, "DISPLAY": self.display, "HOME": self._directory, "SDL_VIDEODRIVER": "x11"}
+        # GTK would start an accessibility bus, which outlives the test.
+        self.environment["NO_AT_BRIDGE"] = "1"
         for name in ("WAYLAND_DISPLAY", "XDG_STATE_HOME"):
             self.environment.pop(name, None)
 
