@@ -25,8 +25,8 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 import rfb  # noqa: E402
 
 VMGUI = os.environ.get("VMGUI", "vmgui")
-# A sanitizer's build: much slower, so that long tests take a part of what they would.
-SHORT = bool(os.environ.get("VMGUI_TEST_SHORT"))
+# The sanitizers of this build, if any: much slower, so that long tests take a part of what they would.
+SHORT = os.environ.get("VMGUI_TEST_SHORT", "")
 # Sanitizers and busy machines are slow; nothing that passes waits as long.
 PATIENCE = int(os.environ.get("VMGUI_TEST_PATIENCE", "30"))
 SKIPPED = 77
