@@ -12,6 +12,7 @@ import pty
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import termios
@@ -108,6 +109,21 @@ def falls_back_to_vnc(vmgui, artefacts):
     finally:
         process.kill()
         process.wait()
+
+
+def silent_session_bus(desktop, vmgui, artefacts):
+    """Toolkits would wait for it for ever, and nobody takes signals meanwhile."""
+    path = os.path.join(artefacts, "silent-bus")
+    if os.path.exists(path):
+        os.remove(path)
+    with socket.socket(socket.AF_UNIX) as silent:
+        silent.bind(path)
+        silent.listen(8)
+        environment = dict(desktop.environment, DBUS_SESSION_BUS_ADDRESS=f"unix:path={path}")
+        done = subprocess.run(
+            [vmgui, "--sdl"], env=environment, capture_output=True, text=True, timeout=30, check=False, stdin=subprocess.DEVNULL
+        )
+    check(done.returncode == 1 and "session bus" in done.stderr, f"a session bus that says nothing: {done.stderr.strip()}")
 
 
 def dialog(desktop, vmgui, artefacts):
@@ -227,6 +243,7 @@ def main():
     answers_on_stderr(options.vmgui, options.artefacts)
     falls_back_to_vnc(options.vmgui, options.artefacts)
     with Desktop() as desktop:
+        silent_session_bus(desktop, options.vmgui, options.artefacts)
         dialog(desktop, options.vmgui, options.artefacts)
         told_to_end_in_the_dialog(desktop, options.vmgui, options.artefacts)
         goes_with_the_guest(desktop, options.vmgui, options.artefacts)

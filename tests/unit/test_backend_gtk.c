@@ -14,6 +14,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -782,6 +784,30 @@ static void remove_folder(void)
 	rmdir(folder);
 }
 
+static void gtk_silent_session_bus_does_not_hold_up_the_start(void **state)
+{
+	const char *before = getenv("DBUS_SESSION_BUS_ADDRESS");
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	struct fixture *fixture = fixture_create();
+	int silent = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	char *old = strdup(before), text[160];
+	struct error err = { "" };
+
+	(void)state;
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s/silent", folder);
+	assert_int_equal(bind(silent, (struct sockaddr *)&address, sizeof(address)), 0);
+	assert_int_equal(listen(silent, 8), 0);
+	snprintf(text, sizeof(text), "unix:path=%s,guid=0123", address.sun_path);
+	setenv("DBUS_SESSION_BUS_ADDRESS", text, 1);
+	assert_int_equal(backend_start(fixture->backend, NULL, &err), -ETIMEDOUT);
+	assert_non_null(strstr(err.text, "session bus"));
+	setenv("DBUS_SESSION_BUS_ADDRESS", old, 1);
+	unlink(address.sun_path);
+	close(silent);
+	free(old);
+	fixture_destroy(fixture);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -796,6 +822,7 @@ int main(void)
 	};
 	const struct CMUnitTest no_session[] = {
 		cmocka_unit_test(gtk_without_a_session_says_what_to_do),
+		cmocka_unit_test(gtk_silent_session_bus_does_not_hold_up_the_start),
 	};
 	const struct display_conformance conformance = {
 		.backend = "gtk", .capture = capture, .wrong_argument = "nonsense", .use = use

@@ -14,6 +14,7 @@
 #include "core/module.h"
 #include "display/gtk/guard.h"
 #include "display/gtk/window.h"
+#include "display/session_bus.h"
 
 MODULE_DEFINE();
 
@@ -238,6 +239,9 @@ static int gtk_init_backend(
 	if (guard_is_lost())
 		return error_set(err, ENODEV,
 			"gtk: the desktop went away; a window can only be opened by another vmgui");
+	result = session_bus_check("gtk", err);
+	if (result)
+		return result;
 	if (atomic_exchange(&in_use, true))
 		return error_set(err, EBUSY, "gtk: there is a window already");
 	window->backend = backend;

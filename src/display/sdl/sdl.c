@@ -19,6 +19,7 @@
 #include "display/sdl/window.h"
 #include "display/sdl/x11.h"
 #include "display/sdl/x11_guard.h"
+#include "display/session_bus.h"
 
 MODULE_DEFINE();
 
@@ -451,6 +452,9 @@ static int sdl_init(struct display_backend *backend, const char *argument, struc
 	sdl->settings = display_backend_settings(backend);
 	if (!may_have_desktop())
 		return no_desktop(err);
+	result = session_bus_check("sdl", err);
+	if (result)
+		return result;
 	SDL_SetMainReady();
 	SDL_LogSetOutputFunction(log_sdl, NULL);
 	set_hints();
