@@ -55,6 +55,7 @@ def guest_on(options, name, displays, keymap=None, **more):
         check(status == 0, f"{name}: power off, status {status}", guest.errors()[-400:])
         check(not guest.complaints(), f"{name}: no complaint on stderr", guest.complaints()[-400:])
     except BaseException:
+        guest.dump()
         say(f"{name}: on stderr: {guest.errors()[-2000:]!r}")
         raise
     finally:

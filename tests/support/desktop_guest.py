@@ -294,6 +294,12 @@ class DesktopGuest:
         """The same without what it tells of its own accord."""
         return "".join(line for line in self.errors().splitlines(True) if not re.search(": decompressing|: VNC server on ", line))
 
+    def dump(self):
+        """Registers of a guest that may be stuck, into the log of stderr."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGUSR1)
+            time.sleep(1)
+
     def power_off(self, seconds=60):
         """Tells the guest to; returns vmgui's exit status."""
         self.control.send("end")
