@@ -391,7 +391,7 @@ class Together(PointerTest):
         def run(number, move):
             rng = random.Random(number)
             for _ in range(100 if guest.SHORT else 400):
-                x = rng.randrange(WIDTH)
+                x = rng.randrange(3, WIDTH)
                 move(x, way(number, x))
 
         start = len(card.lines)
