@@ -110,7 +110,8 @@ struct i8042 {
 
 	enum source source;
 	uint8_t output;
-	/* A device's byte that an answer has pushed out of the output buffer. */
+	/* A device's byte that an answer has pushed out of the output buffer. A key's comes back
+	 * when the keyboard has answered. */
 	enum source held_source;
 	uint8_t held;
 
@@ -200,7 +201,9 @@ static void tell_keyboard_ready(struct i8042 *controller)
 static void refill(struct i8042 *controller)
 {
 	uint8_t mode = controller->ram[0];
-	if (controller->source == FROM_NOBODY && controller->held_source != FROM_NOBODY) {
+	bool waits = controller->held_source == FROM_KEYBOARD && !(mode & MODE_KEYBOARD_OFF) &&
+		     ps2_keyboard_is_busy(&controller->keyboard);
+	if (controller->source == FROM_NOBODY && controller->held_source != FROM_NOBODY && !waits) {
 		controller->source = controller->held_source;
 		controller->output = controller->held;
 		controller->held_source = FROM_NOBODY;
@@ -327,6 +330,19 @@ static void do_command(struct i8042 *controller, uint8_t command)
 	}
 }
 
+/* The guest speaks to the keyboard and has not read its last key yet: that comes after the answer,
+ * as whoever waits for an answer throws away what is none. */
+static void set_key_aside(struct i8042 *controller)
+{
+	if (controller->source != FROM_KEYBOARD || !controller->keyboard.sent_key ||
+		controller->held_source != FROM_NOBODY)
+		return;
+	controller->held_source = FROM_KEYBOARD;
+	controller->held = controller->output;
+	controller->source = FROM_NOBODY;
+	update_irqs(controller); /* so that the answer has an edge */
+}
+
 static void do_data(struct i8042 *controller, uint8_t value)
 {
 	uint8_t command = controller->argument_of;
@@ -351,6 +367,7 @@ static void do_data(struct i8042 *controller, uint8_t value)
 		break;
 	default:
 		controller->ram[0] &= (uint8_t)~MODE_KEYBOARD_OFF;
+		set_key_aside(controller);
 		ps2_keyboard_write(&controller->keyboard, value);
 		break;
 	}

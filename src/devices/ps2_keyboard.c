@@ -291,10 +291,17 @@ static bool read_key(struct ps2_keyboard *keyboard, uint8_t *byte)
 	return true;
 }
 
+bool ps2_keyboard_is_busy(const struct ps2_keyboard *keyboard)
+{
+	return keyboard->answers.count || keyboard->command;
+}
+
 bool ps2_keyboard_read(struct ps2_keyboard *keyboard, uint8_t *byte)
 {
-	bool got = keyboard->keys.inside && read_key(keyboard, byte);
-	got = got || ps2_queue_get(&keyboard->answers, byte) || read_key(keyboard, byte);
+	bool got = ps2_queue_get(&keyboard->answers, byte);
+	keyboard->sent_key = !got;
+	if (!got && !keyboard->command)
+		got = read_key(keyboard, byte);
 	if (got && *byte != ANSWER_RESEND)
 		keyboard->last_sent = *byte;
 	return got;

@@ -43,6 +43,7 @@ struct ps2_keyboard {
 	struct ps2_queue keys;
 	struct ps2_key_event sending;
 	uint8_t last_sent; /* for the resend command */
+	bool sent_key;     /* and that was a key's, not an answer */
 	uint8_t command;   /* waits for its argument; 0: none */
 	bool scanning;
 	uint8_t set; /* 1 or 2 */
@@ -65,8 +66,12 @@ void ps2_keyboard_power_on(struct ps2_keyboard *keyboard);
 
 /* A byte from the host; answers wait at once. */
 void ps2_keyboard_write(struct ps2_keyboard *keyboard, uint8_t byte);
-/* The next byte to the host; false: none. */
+/* The next byte to the host; false: none. While it is busy with a command no key comes, not even
+ * the second half of one: a host that waits for the answer does not look at anything else (Linux
+ * throws it away), and between a command and its argument the keyboard does not scan. */
 bool ps2_keyboard_read(struct ps2_keyboard *keyboard, uint8_t *byte);
+/* Answers wait to be read, or a command for its argument. */
+bool ps2_keyboard_is_busy(const struct ps2_keyboard *keyboard);
 /* As input_sink_ops.key. */
 int ps2_keyboard_key(struct ps2_keyboard *keyboard, unsigned code, bool down);
 /* Nothing is left that the controller could fetch. */

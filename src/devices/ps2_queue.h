@@ -1,8 +1,7 @@
 /* The bytes that a PS/2 device has still to send: a bounded queue of whole sequences.
  *
  * A sequence (a key's scan code, a mouse packet, an answer to a command) goes in whole or not at
- * all, and the queue knows when it stands inside one, so that an answer never lands between the two
- * halves of a scan code. Guarded by its owner's lock. */
+ * all, and the queue knows when it stands inside one. Guarded by its owner's lock. */
 #ifndef VMGUI_DEVICES_PS2_QUEUE_H
 #define VMGUI_DEVICES_PS2_QUEUE_H
 
