@@ -35,7 +35,7 @@ CONTROL, MOD1, MOD4 = 0x04, 0x08, 0x40
 LONG_PATIENCE = 10 * guest.PATIENCE
 RECORD_DOWN = 0x4000
 # A guest that waits this long before each byte is slowed more than tenfold: by itself it needs some 40 microseconds for one.
-SLOW_MICROSECONDS = 500
+SLOW_MICROSECONDS = 400
 TYPED = 300 if guest.SHORT else 10000
 
 
@@ -511,7 +511,7 @@ class Typing(KeyboardTest):
         card = self.card(vnc=True)
         card.ask("slow 10000", "slow .*")
         card.ask("record on", "record on .*")
-        events = self.rollover(self.codes(7, 100 if guest.SHORT else 300))
+        events = self.rollover(self.codes(7, 50 if guest.SHORT else 150))
         self.send(ScanFingers(self.scan_client(card)), events)
         self.expect_record(card, events)
 

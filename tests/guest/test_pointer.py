@@ -400,6 +400,9 @@ class Together(PointerTest):
             thread.start()
         for thread in threads:
             thread.join()
+        # Places that wait are one: nothing of the clients' may still come after a last place.
+        for client in clients:
+            client.refresh()
         for number, move in enumerate(moves):
             move(number, way(number, number))
             self.hit(card, number, way(number, number))
