@@ -203,6 +203,9 @@ static void screenshot_hook(void *opaque)
 	localtime_r(&now, &local);
 	strftime(stamp, sizeof(stamp), "%Y%m%d-%H%M%S", &local);
 	snprintf(path, sizeof(path), "%s-%s.png", run->config->name, stamp);
+	/* Two within a second are two. */
+	for (unsigned i = 2; i < 100 && access(path, F_OK) == 0; i++)
+		snprintf(path, sizeof(path), "%s-%s-%u.png", run->config->name, stamp, i);
 	if (write_screenshot(run, path, &err))
 		log_error("run", "%s", err.text);
 	else

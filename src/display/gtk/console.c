@@ -96,6 +96,8 @@ void console_init(struct window *window)
 	console->terminal = vte_terminal_new();
 	vte_terminal_set_scrollback_lines(VTE_TERMINAL(console->terminal), 10000);
 	vte_terminal_set_scroll_on_keystroke(VTE_TERMINAL(console->terminal), TRUE);
+	/* It is the guest that would ring, as often as it likes. */
+	vte_terminal_set_audible_bell(VTE_TERMINAL(console->terminal), FALSE);
 	vte_terminal_set_mouse_autohide(VTE_TERMINAL(console->terminal), TRUE);
 	window_set_accessible(console->terminal, "Serial console", "The guest's first serial port");
 	g_signal_connect(console->terminal, "commit", G_CALLBACK(on_typed), console);

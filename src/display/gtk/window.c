@@ -49,14 +49,20 @@ static const char *state_name(enum vm_state state)
 
 static void refresh_title(struct window *window)
 {
-	const char *release = window->settings->release.text;
+	const struct vm_control *control = window->host->control;
+	const char *release = window->settings->release.text, *reason = NULL;
 	char size[32] = "no picture", title[sizeof(window->title)];
 
 	if (window->view.image)
 		snprintf(size, sizeof(size), "%dx%d", window->view.picture.width,
 			window->view.picture.height);
+	if (window->state == VM_ENDED) {
+		release = "";
+		if (control->end_reason)
+			reason = control->end_reason(control->opaque);
+	}
 	snprintf(title, sizeof(title), "%.64s - %s - %s%s%s%s", window->host->guest_name,
-		state_name(window->state), size, *release ? " - " : "", release,
+		reason ? reason : state_name(window->state), size, *release ? " - " : "", release,
 		*release ? " releases the mouse" : "");
 	if (!strcmp(title, window->title))
 		return;
