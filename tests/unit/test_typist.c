@@ -105,8 +105,24 @@ static size_t add(const char *text)
 	return skipped;
 }
 
+/* A sanitizer's guest can be slow. */
+static void wait_for_text(size_t count)
+{
+	const struct timespec pause = { .tv_nsec = 1000000 };
+	bool done = false;
+
+	for (unsigned i = 0; i < 60000 && !done; i++) {
+		pthread_mutex_lock(&fake.lock);
+		done = guest.text_count >= count && xkb_guest_is_at_rest(&guest);
+		pthread_mutex_unlock(&fake.lock);
+		if (!done)
+			nanosleep(&pause, NULL);
+	}
+}
+
 static void expect_text(const uint32_t *characters, size_t count)
 {
+	wait_for_text(count);
 	pthread_mutex_lock(&fake.lock);
 	for (size_t i = 0; i < count && i < guest.text_count; i++) {
 		uint32_t character = xkb_keysym_to_utf32(guest.text[i]);
