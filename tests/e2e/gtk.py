@@ -589,7 +589,7 @@ def check_kept_open(arguments):
     with Session(arguments.demo, arguments.artefacts, "kept", "--keep-open") as session:
         session.actions.activate("power-down")
         session.demo.expect(["powerdown"], "power down")
-        wait(lambda: " - ended - " in session.title(), "the title says ended")
+        wait(lambda: " - the guest powered down - " in session.title(), "the title says why it ended")
         time.sleep(0.5)
         session.keep("ended")
         check(not session.actions.describe("reset")[0], "nothing can be asked of a guest that has ended")

@@ -126,7 +126,7 @@ def run(options, stack):
     viewer.wait(screen.is_language_page, "the language page in TigerVNC's window", 60)
     hands = [bare, viewer]
     if sdl_desktop:
-        hands.append(WindowHand("sdl", sdl_desktop, sdl_desktop.window("guest-|vmgui"), relative=True))
+        hands.append(WindowHand("sdl", sdl_desktop, sdl_desktop.window("guest-|vmgui"), relative=False))
     for hand in hands[1:]:
         same_picture(hand, bare, artefacts)
         try_keyboard(hand)

@@ -89,8 +89,8 @@ def check_window(desktop, program, artefacts, expected):
     check(demo.ticks() - before <= 2, f"sdl: a static picture costs nothing ({demo.ticks() - before} ticks in 5 s)")
 
     desktop.ask_to_close(window)
-    demo.expect(["powerdown"], "sdl: closing the window asks for power down")
     check(demo.process.wait(20) == 0, "sdl: it ends well")
+    check(demo.take()[:1] == ["powerdown"], "sdl: closing the window asked for power down")
 
 
 def check_viewer(desktop, program, artefacts, expected, viewer, options):

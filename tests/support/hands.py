@@ -139,7 +139,7 @@ class WindowHand(Hand):
     def __init__(self, name, desktop, window, relative):
         self.name = name
         self._desktop, self._window, self._relative = desktop, window, relative
-        self._x = self._y = 100
+        self._x, self._y = 600, 30  # the guest's pointer may come along, and nothing of interest is under it
         desktop.xdotool("windowfocus", window)
         # A window takes mouse motion seriously once it was clicked on; the middle button follows no link and presses nothing.
         desktop.xdotool("mousemove", "--window", window, self._x, self._y, "sleep", 0.2, "click", 2)
