@@ -193,7 +193,8 @@ class Pictures:
         got = self.client.bytes_received - before
         say(f"figure: xterm scrolls 2000 lines in {seconds:.1f} s: {got / 1e6:.1f} MB raw in {self.client.updates - updates} updates")
         # X's own picture has no pointer in it.
-        guest.shell("xdotool mousemove 1023 760")
+        # The terminal draws its cursor anew when the pointer leaves it.
+        guest.shell("xdotool mousemove 1023 760; sleep 2")
         self.same("X terminal that has scrolled", guest.x_rows(), height=740)
         guest.shell("killall xterm; rm -f /tmp/go /tmp/gone")
         guest.eye("show")

@@ -247,7 +247,8 @@ class WaylandDesktop:
             raise WaylandError("sway has no Xwayland")
         self.environment = {**self.environment, "DISPLAY": display, "SDL_VIDEODRIVER": "x11"}
         self.environment.pop("WAYLAND_DISPLAY")
-        self._prefix = self._as_owner  # nobody else is let in
+        # Nobody else is let in; and the program may be where only root can read.
+        self._prefix = self._as_owner and [*self._as_owner, "--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"]
 
     def start(self, command, log):
         """Runs a program on this desktop; its output goes to the file named log."""
