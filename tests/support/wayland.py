@@ -234,7 +234,7 @@ class WaylandDesktop:
 
     def lets_run(self, program):
         """Whether the desktop's owner, who is not root, reaches that program (and the modules beside it)."""
-        return subprocess.run([*self._as_owner, "test", "-x", program], check=False).returncode == 0
+        return subprocess.run([*self._as_owner, "test", "-x", os.path.abspath(program)], check=False).returncode == 0
 
     def x11(self):
         """Programs from here on are X clients, on the Xwayland that sway starts for the first of them."""
