@@ -109,7 +109,7 @@ static int start(
 	return 0;
 }
 
-static bool in_desktop_session(void)
+bool displays_in_desktop_session(void)
 {
 	const char *wayland = getenv("WAYLAND_DISPLAY"), *x11 = getenv("DISPLAY");
 
@@ -119,7 +119,7 @@ static bool in_desktop_session(void)
 /* Nothing was asked for: the best there is. */
 static int start_default(struct displays *displays, struct error *err)
 {
-	if (in_desktop_session()) {
+	if (displays_in_desktop_session()) {
 		if (!start(displays, "sdl", NULL, err))
 			return 0;
 		log_warn("run", "%s; serving VNC instead", err->text);

@@ -28,6 +28,8 @@ struct displays {
 	int closed_fd; /* eventfd: a display has ended by itself; -1: none yet */
 };
 
+/* Whether windows can be expected to open. */
+bool displays_in_desktop_session(void);
 /* Whether the command line wants one at all; start_displays chooses which. */
 bool displays_wanted(const struct config *config);
 /* Whether the serial line is to be given to a hub (a window may show it). */

@@ -10,6 +10,7 @@
 
 #include "core/log.h"
 #include "core/module.h"
+#include "displays.h"
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static char text[2048]; /* under lock */
@@ -58,11 +59,10 @@ void error_dialog_show(int status)
 {
 	/* The one with the better dialogs first. */
 	static const char *const modules[] = { "gtk", "sdl" };
-	const char *wayland = getenv("WAYLAND_DISPLAY"), *x11 = getenv("DISPLAY");
 	bool shown = false;
 
 	log_set_error_hook(NULL);
-	if (!text[0] || !((wayland && *wayland) || (x11 && *x11)))
+	if (!text[0] || !displays_in_desktop_session())
 		return;
 	let_signals_end_us(status);
 	for (size_t i = 0; i < array_size(modules) && !shown; i++) {

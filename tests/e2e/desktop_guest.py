@@ -19,7 +19,7 @@ from desktop import Desktop, DesktopError
 from desktop_guest import DesktopGuest, GuestError
 from desktop_hands import LAYOUTS, Hands
 from desktop_pictures import DEPTHS, Pictures
-from desktop_report import FAILED, check, say
+from report import FAILED, check, say
 from installer_guest import free_display
 from rfb import RfbClient, RfbError
 

@@ -20,9 +20,8 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 
 from disk_guest import Disk, FioResult, fio_line, qemu_command, vmgui_command, work_folder
 from linux_guest import Guest, GuestError
+from report import FAILED, check, say
 
-START = time.monotonic()
-FAILED = []
 MIB = 1 << 20
 
 DATA_MIB = 32
@@ -34,19 +33,6 @@ VERIFY = {"rw": "randwrite", "bssplit": "4k/50:12k/20:64k/20:256k/10", "verify":
 
 class GuestCrashed(Exception):
     """A guest has reset itself in the middle of something."""
-
-
-def say(text):
-    print(f"{time.monotonic() - START:6.1f} s  {text}", flush=True)
-
-
-def check(condition, text, why=""):
-    """One thing that the test is about."""
-    if condition:
-        say(f"ok: {text}")
-    else:
-        FAILED.append(text)
-        say(f"FAILED: {text}" + (f" ({why})" if why else ""))
 
 
 def tool(*command):

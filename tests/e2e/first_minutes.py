@@ -20,29 +20,9 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 
+from demo import check, say, wait
 from desktop import Desktop
 from image import Image
-
-
-def say(text):
-    print(text, flush=True)
-
-
-def check(condition, text):
-    if not condition:
-        raise AssertionError(text)
-    say(f"ok: {text}")
-
-
-def wait(condition, what, timeout=30):
-    deadline = time.monotonic() + timeout
-    while True:
-        found = condition()
-        if found:
-            return found
-        if time.monotonic() > deadline:
-            raise AssertionError(f"not within {timeout} s: {what}")
-        time.sleep(0.05)
 
 
 def text_of(log):
@@ -104,7 +84,7 @@ def falls_back_to_vnc(vmgui, artefacts):
     with open(log, "wb") as out:
         process = subprocess.Popen([vmgui], env=environment, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
     try:
-        wait(lambda: "VNC server on" in text_of(log), "VNC is served")
+        wait(lambda: "VNC server on" in text_of(log), "VNC is served", 30)
         check("no desktop session" in text_of(log), "without a desktop session VNC is served, and that is said")
     finally:
         process.kill()
@@ -129,7 +109,7 @@ def silent_session_bus(desktop, vmgui, artefacts):
 def dialog(desktop, vmgui, artefacts):
     run = Run(desktop, vmgui, os.path.join(artefacts, "dialog.log"), "--error-dialog", "/nowhere/vmlinuz")
     # A desktop without windows is black.
-    wait(lambda: any(desktop.picture().data), "a dialog")
+    wait(lambda: any(desktop.picture().data), "a dialog", 30)
     time.sleep(1)
     desktop.picture().save(os.path.join(artefacts, "dialog.png"))
     check(run.process.poll() is None, "the dialog waits until it is read")
@@ -146,7 +126,7 @@ def dialog(desktop, vmgui, artefacts):
 
 def told_to_end_in_the_dialog(desktop, vmgui, artefacts):
     run = Run(desktop, vmgui, os.path.join(artefacts, "dialog-told.log"), "--error-dialog", "/nowhere/vmlinuz")
-    wait(lambda: any(desktop.picture().data), "a dialog")
+    wait(lambda: any(desktop.picture().data), "a dialog", 30)
     time.sleep(1)
     run.process.send_signal(signal.SIGTERM)
     check(run.ended(10) == 2, "told to end while the dialog is open, vmgui ends with its status")
@@ -171,7 +151,7 @@ def stays_open(desktop, vmgui, artefacts, display):
     for how in ("told to end", "closed"):
         run = Run(desktop, vmgui, log, f"--{display}", "--name", "stays", "--timeout", "3", "--keep-open")
         desktop.window("stays")
-        wait(lambda run=run: "timeout" in run.text(), "the guest's time is up")
+        wait(lambda run=run: "timeout" in run.text(), "the guest's time is up", 30)
         time.sleep(1)
         check(run.process.poll() is None, f"--keep-open, {display}: vmgui stays when the guest has ended")
         window = desktop.window("stays")
@@ -180,7 +160,7 @@ def stays_open(desktop, vmgui, artefacts, display):
         check("time was up" in title and "releases" not in title, f"its title says so: {title}")
         desktop.xdotool("windowfocus", window)
         desktop.xdotool("key", "ctrl+alt+s")
-        name = wait(lambda run=run: saved_picture(run.text()), "a screenshot")
+        name = wait(lambda run=run: saved_picture(run.text()), "a screenshot", 30)
         check(Image.load(f"/proc/{run.process.pid}/cwd/{name}").width == 1024, f"a screenshot of the last picture: {name}")
         if how == "closed":
             desktop.ask_to_close(window)

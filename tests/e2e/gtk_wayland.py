@@ -16,7 +16,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 
-from demo import HEIGHT, WIDTH, Demo, check, expected_picture, press, say, wait
+from demo import HEIGHT, WIDTH, Demo, check, check_every_key, expected_picture, press, say, wait
 from session_bus import Actions, SessionBus
 from wayland import EXTRA, LEFT, MIDDLE, RIGHT, SIDE, WaylandDesktop
 
@@ -113,14 +113,7 @@ class Session:
 
 def check_keys(session):
     demo, hand = session.demo, session.hand
-    demo.take()
-    for code in ALL_KEYS:
-        hand.press(code, hold=0)
-    demo.expect([event for code in ALL_KEYS for event in press(code)], "every key arrives by its own code", quiet=True)
-    hand.key(30, True)
-    time.sleep(1)
-    hand.key(30, False)
-    demo.expect(press(30), "a key that is held does not repeat")
+    check_every_key(demo, hand, ALL_KEYS)
     hand.key(42, True)
     hand.key(30, True)
     session.desktop.message("focus", "output", "HEADLESS-1")

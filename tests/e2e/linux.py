@@ -19,9 +19,8 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 
 from linux_guest import Guest, GuestError, find_busybox, make_initrd
+from report import FAILED, check, say
 
-START = time.monotonic()
-FAILED = []
 
 # Where a stock kernel is linked, and so where it is without KASLR.
 LINKED_AT = 0xFFFFFFFF81000000
@@ -34,19 +33,6 @@ SUSPECT = re.compile(
     r"|conflict|unsupported|[Uu]nable to|missing|spurious|lost sync"
 )
 LAB_ONLY = re.compile(r"XSAVE consistency problem|Marking TSC unstable due to TSCs unsynchronized")
-
-
-def say(text):
-    print(f"{time.monotonic() - START:6.1f} s  {text}", flush=True)
-
-
-def check(condition, text, why=""):
-    """One thing that the test is about."""
-    if condition:
-        say(f"ok: {text}")
-    else:
-        FAILED.append(text)
-        say(f"FAILED: {text}" + (f" ({why})" if why else ""))
 
 
 def kernel_text(guest):

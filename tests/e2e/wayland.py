@@ -15,7 +15,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 
-from demo import WIDTH, Demo, check, compare, expected_picture, press, say, wait
+from demo import WIDTH, Demo, check, check_every_key, compare, expected_picture, press, say, wait
 from wayland import EXTRA, LEFT, MIDDLE, RIGHT, SIDE, WaylandDesktop
 
 CTRL, ALT, SUPER, TAB, PRINT = 29, 56, 125, 15, 99
@@ -70,14 +70,7 @@ class Window:
 def check_input(window, keys=tuple(ALL_KEYS)):
     """Keys, buttons, wheels."""
     demo, hand = window.demo, window.hand
-    demo.take()
-    for code in keys:
-        hand.press(code, hold=0)
-    demo.expect([event for code in keys for event in press(code)], "every key arrives by its own code", quiet=True)
-    hand.key(30, True)
-    time.sleep(1)
-    hand.key(30, False)
-    demo.expect(press(30), "a key that is held does not repeat")
+    check_every_key(demo, hand, keys)
     for x, y in ((0, 0), (799, 599), (123, 456)):
         window.place(x, y)
         demo.expect([f"abs({x},{y},800x600)"], f"the pointer at {x},{y}")

@@ -111,3 +111,15 @@ class Demo:
         with open(f"/proc/{self.process.pid}/stat", encoding="utf-8") as file:
             fields = file.read().rsplit(")", 1)[1].split()
         return int(fields[11]) + int(fields[12])
+
+
+def check_every_key(demo, hand, keys):
+    """Keys pressed by a hand on the hardware, each by its code; and one that is held."""
+    demo.take()
+    for code in keys:
+        hand.press(code, hold=0)
+    demo.expect([event for code in keys for event in press(code)], "every key arrives by its own code", quiet=True)
+    hand.key(30, True)
+    time.sleep(1)
+    hand.key(30, False)
+    demo.expect(press(30), "a key that is held does not repeat")

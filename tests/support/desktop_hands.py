@@ -10,7 +10,7 @@ import rfb
 import xkb
 from desktop import Desktop
 from desktop_guest import GuestError
-from desktop_report import check, say
+from report import check, say
 from hands import ScanFingers, SymbolFingers, XFingers
 from xtest import XTest
 

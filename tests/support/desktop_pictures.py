@@ -4,7 +4,7 @@ import os
 import time
 
 from desktop_guest import difference, pattern_pixel
-from desktop_report import check, say
+from report import check, say
 
 # vesafb at each depth: a name and vmgui's --vidmode.
 DEPTHS = (("vesafb-8", 0x103), ("vesafb-15", 0x113), ("vesafb-16", 0x114), ("vesafb-24", 0x115))

@@ -1,4 +1,4 @@
-"""What the desktop guest's tests say, and what they found wrong."""
+"""What the tests with real guests say, by the time since their start, and what they found wrong."""
 
 import time
 
