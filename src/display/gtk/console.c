@@ -10,14 +10,21 @@
 #include "core/log.h"
 
 #define MAX_WAITING (64u * 1024)
-#define CHUNK       4096
-#define MAX_CHUNKS  16 /* before others get their turn */
+/* The terminal queues whatever it is fed, without limit, and works on it from a timer of 10 ms
+ * below the priority of events. A guest that writes faster than it reads would make that queue grow
+ * for good. So it is fed at most this much at a time, and then nothing until a timer of ours comes,
+ * which is due later and of lower priority: by then the terminal has done what it was given. What
+ * the guest writes meanwhile stays with the hub, which forgets the oldest when it is too much. */
+#define FEED_BYTES (128u * 1024)
+#define FEED_MS    15
 
 struct console {
 	struct window *window;
 	struct console_tap *tap;
 	GtkWidget *terminal;
 	GByteArray *waiting; /* typed, not taken yet */
+	guint feeding;       /* the timer; 0: the terminal has worked everything off */
+	char fed[FEED_BYTES];
 };
 
 static void on_tap(void *opaque)
@@ -49,30 +56,45 @@ static void on_typed(VteTerminal *terminal, const char *text, guint size, gpoint
 	send_waiting(console);
 }
 
+/* Returns whether the terminal was given anything. */
+static bool feed(struct console *console)
+{
+	VteTerminal *terminal = VTE_TERMINAL(console->terminal);
+	size_t lost, length;
+
+	length = console_tap_read(
+		console->tap, (uint8_t *)console->fed, sizeof(console->fed), &lost);
+	if (lost) {
+		char note[64];
+
+		g_snprintf(note, sizeof(note), "\r\n[%zu bytes were lost]\r\n", lost);
+		vte_terminal_feed(terminal, note, -1);
+	}
+	if (length)
+		vte_terminal_feed(terminal, console->fed, (gssize)length);
+	return length || lost;
+}
+
+static gboolean on_fed(gpointer opaque)
+{
+	struct console *console = opaque;
+
+	if (feed(console))
+		return G_SOURCE_CONTINUE;
+	console->feeding = 0;
+	return G_SOURCE_REMOVE;
+}
+
 void console_update(struct window *window)
 {
 	struct console *console = window->console;
-	uint8_t data[CHUNK];
-	size_t length = 0, lost = 0;
 
 	if (!console)
 		return;
 	send_waiting(console);
-	for (int i = 0; i < MAX_CHUNKS; i++) {
-		length = console_tap_read(console->tap, data, sizeof(data), &lost);
-		if (lost) {
-			char note[64];
-
-			g_snprintf(note, sizeof(note), "\r\n[%zu bytes were lost]\r\n", lost);
-			vte_terminal_feed(VTE_TERMINAL(console->terminal), note, -1);
-		}
-		if (length)
-			vte_terminal_feed(VTE_TERMINAL(console->terminal), (const char *)data,
-				(gssize)length);
-		if (length < sizeof(data))
-			return;
-	}
-	window_wake(window, NEWS_CONSOLE); /* there is more */
+	if (!console->feeding && feed(console))
+		console->feeding =
+			g_timeout_add_full(G_PRIORITY_LOW, FEED_MS, on_fed, console, NULL);
 }
 
 void console_init(struct window *window)
@@ -121,6 +143,8 @@ void console_fini(struct window *window)
 	console_tap_destroy(console->tap);
 	/* The terminal goes with the window, and may say something yet. */
 	g_signal_handlers_disconnect_by_data(console->terminal, console);
+	if (console->feeding)
+		g_source_remove(console->feeding);
 	g_byte_array_unref(console->waiting);
 	free(console);
 }
