@@ -85,8 +85,9 @@ static int add(
 
 static void disk_stalled(void *machine, const char *message)
 {
-	log_error("disk", "%s", message);
+	/* In this order: whoever reads the line may resume at once, and must not come first. */
 	machine_request_pause(machine);
+	log_error("disk", "%s", message);
 }
 
 static unsigned disk_queues(unsigned cpus, unsigned disks)
