@@ -1,6 +1,9 @@
 /* The EDID that the card shows: checked field by field as a driver reads it. */
 #include "cmocka_all.h"
 
+#include <stdio.h>
+#include <stdlib.h>
+
 #include "devices/edid.h"
 
 static void build(uint8_t edid[EDID_BYTES], uint32_t width, uint32_t height)
@@ -84,6 +87,7 @@ static void edid_extension_offers_wide_modes_that_fit(void **state)
 	edid_build(edid, &large);
 	assert_int_equal(block[0], 2);
 	assert_int_equal(block[1], 3);
+	assert_memory_equal(block + 4, "\xe2\0\x4a", 3);
 	for (uint8_t *timing = block + block[2]; timing[0] || timing[1]; timing += 18) {
 		count++;
 		/* clock / (all pixels) is 60 Hz */
@@ -99,6 +103,50 @@ static void edid_extension_offers_wide_modes_that_fit(void **state)
 	assert_int_equal(block[block[2] + 2] | (block[block[2] + 4] & 0xf0) << 4, 2560);
 }
 
+/* One monitor, so one size for all timings; none rather than one that nobody believes. */
+static void edid_tells_one_size_for_all_timings(void **state)
+{
+	uint8_t edid[EDID_BYTES], *block = edid + EDID_BLOCK_BYTES;
+
+	(void)state;
+	build(edid, 1024, 768);
+	assert_int_equal(edid[21], 27);
+	assert_int_equal(edid[22], 20);
+	assert_int_equal(edid[54 + 12], 270 & 255);
+	for (uint8_t *timing = block + block[2]; timing[0] || timing[1]; timing += 18)
+		assert_memory_equal(timing + 12, edid + 54 + 12, 3);
+	build(edid, 320, 200);
+	assert_memory_equal(edid + 21, "\0\0", 2);
+	assert_memory_equal(edid + 54 + 12, "\0\0\0", 3);
+}
+
+/* Someone else's eyes: v4l-utils' edid-decode, where it is installed, finds nothing to say about
+ * any size, memory from 1 to 64 MiB. */
+static void edid_decodes_without_complaint(void **state)
+{
+	static const uint32_t sizes[][2] = { { 320, 200 }, { 640, 400 }, { 640, 480 }, { 800, 600 },
+		{ 1024, 768 }, { 1280, 1024 }, { 1366, 768 }, { 1600, 1200 }, { 1920, 1080 },
+		{ 1920, 1200 }, { 2560, 1440 }, { 3440, 1440 }, { 3840, 2160 }, { 3840, 200 },
+		{ 320, 2160 }, { 8, 1 } };
+
+	(void)state;
+	if (system("command -v edid-decode >/dev/null"))
+		skip();
+	for (size_t i = 0; i < 4 * array_size(sizes); i++) {
+		const uint32_t *size = sizes[i / 4];
+		const struct edid_options options = { "vmgui", size[0], size[1],
+			UINT64_C(1) << (18 + 2 * (i % 4)) };
+		uint8_t edid[EDID_BYTES];
+		FILE *decoder = popen("edid-decode --check >/dev/null", "w");
+
+		assert_non_null(decoder);
+		edid_build(edid, &options);
+		assert_int_equal(fwrite(edid, 1, sizeof(edid), decoder), sizeof(edid));
+		if (pclose(decoder))
+			fail_msg("%ux%u: see what edid-decode --check says", size[0], size[1]);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -107,6 +155,8 @@ int main(void)
 		cmocka_unit_test(edid_names_the_monitor),
 		cmocka_unit_test(edid_extension_offers_wide_modes_that_fit),
 		cmocka_unit_test(edid_offers_no_mode_larger_than_memory),
+		cmocka_unit_test(edid_tells_one_size_for_all_timings),
+		cmocka_unit_test(edid_decodes_without_complaint),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
