@@ -10,6 +10,7 @@ import fcntl
 import os
 import pty
 import re
+import select
 import shutil
 import signal
 import socket
@@ -23,6 +24,9 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 from demo import check, say, wait
 from desktop import Desktop
 from image import Image
+
+# Guests' names are one machine's, and somebody may run these tests twice.
+NAME = f"minutes-{os.getpid()}"
 
 
 def text_of(log):
@@ -40,18 +44,60 @@ class Run:
     def text(self):
         return text_of(self.log)
 
-    def windows(self, title):
-        done = subprocess.run(
-            ["xdotool", "search", "--onlyvisible", "--name", title],
-            env=self.desktop.environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        return done.stdout.split()
-
-    def ended(self, timeout=30):
+    def ended(self, timeout=60):
         return self.process.wait(timeout)
+
+
+class OnTerminal:
+    """vmgui with a terminal of its own, as a shell starts it."""
+
+    def __init__(self, desktop, vmgui, *options):
+        self._text = b""
+        self._ours, theirs = pty.openpty()
+        self.process = subprocess.Popen(
+            [vmgui, *options],
+            env=desktop.environment,
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            start_new_session=True,
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+        )
+        os.close(theirs)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        os.close(self._ours)
+
+    def send(self, data):
+        os.write(self._ours, data)
+
+    def said(self, words):
+        """Whether the terminal has got these words by now."""
+        while select.select([self._ours], [], [], 0)[0]:
+            self._text += os.read(self._ours, 4096)
+        return words in self._text
+
+    def is_cooked(self):
+        """Whether Ctrl-C is a signal."""
+        return bool(termios.tcgetattr(self._ours)[3] & termios.ISIG)
+
+
+def signal_taken(process, number):
+    """Sends a signal, until the process has taken it: one that waits swallows the next."""
+    process.send_signal(number)
+
+    def taken():
+        with open(f"/proc/{process.pid}/status", encoding="utf-8") as file:
+            pending = re.search(r"^ShdPnd:\t([0-9a-f]+)$", file.read(), re.MULTILINE)
+        return not pending or not int(pending.group(1), 16) >> (number - 1) & 1
+
+    wait(taken, "the signal is taken")
 
 
 def answers_on_stderr(vmgui, artefacts):
@@ -84,7 +130,7 @@ def falls_back_to_vnc(vmgui, artefacts):
     with open(log, "wb") as out:
         process = subprocess.Popen([vmgui], env=environment, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
     try:
-        wait(lambda: "VNC server on" in text_of(log), "VNC is served", 30)
+        wait(lambda: "VNC server on" in text_of(log), "VNC is served")
         check("no desktop session" in text_of(log), "without a desktop session VNC is served, and that is said")
     finally:
         process.kill()
@@ -101,42 +147,50 @@ def silent_session_bus(desktop, vmgui, artefacts):
         silent.listen(8)
         environment = dict(desktop.environment, DBUS_SESSION_BUS_ADDRESS=f"unix:path={path}")
         done = subprocess.run(
-            [vmgui, "--sdl"], env=environment, capture_output=True, text=True, timeout=30, check=False, stdin=subprocess.DEVNULL
+            [vmgui, "--sdl"], env=environment, capture_output=True, text=True, timeout=90, check=False, stdin=subprocess.DEVNULL
         )
     check(done.returncode == 1 and "session bus" in done.stderr, f"a session bus that says nothing: {done.stderr.strip()}")
 
 
+def complete_dialog(desktop):
+    """Its picture, once it stands still. A desktop without windows is black."""
+    last = []
+
+    def stands():
+        time.sleep(1)
+        last.append(desktop.picture())
+        return any(last[-1].data) and last[-2:-1] == last[-1:] and last[-1]
+
+    return wait(stands, "a dialog")
+
+
 def dialog(desktop, vmgui, artefacts):
     run = Run(desktop, vmgui, os.path.join(artefacts, "dialog.log"), "--error-dialog", "/nowhere/vmlinuz")
-    # A desktop without windows is black.
-    wait(lambda: any(desktop.picture().data), "a dialog", 30)
-    time.sleep(1)
-    desktop.picture().save(os.path.join(artefacts, "dialog.png"))
+    picture = complete_dialog(desktop)
+    picture.save(os.path.join(artefacts, "dialog.png"))
     check(run.process.poll() is None, "the dialog waits until it is read")
-    picture = desktop.picture()
     rows = [y for y in range(picture.height) if any(picture.row(y))]
     row = picture.row((rows[0] + rows[-1]) // 2)
     columns = [x for x in range(picture.width) if any(row[x * 3 : x * 3 + 3])]
-    desktop.xdotool("mousemove", (columns[0] + columns[-1]) // 2, rows[-1] - 25)
-    time.sleep(0.5)
-    desktop.xdotool("click", 1)
+    desktop.xdotool("mousemove", (columns[0] + columns[-1]) // 2, rows[-1] - 25, "sleep", 0.5, "click", 1)
     check(run.ended() == 2, "then vmgui ends with its status")
     check("/nowhere/vmlinuz" in run.text(), "the error is on stderr as well")
 
 
 def told_to_end_in_the_dialog(desktop, vmgui, artefacts):
     run = Run(desktop, vmgui, os.path.join(artefacts, "dialog-told.log"), "--error-dialog", "/nowhere/vmlinuz")
-    wait(lambda: any(desktop.picture().data), "a dialog", 30)
-    time.sleep(1)
+    complete_dialog(desktop)
     run.process.send_signal(signal.SIGTERM)
-    check(run.ended(10) == 2, "told to end while the dialog is open, vmgui ends with its status")
+    check(run.ended() == 2, "told to end while the dialog is open, vmgui ends with its status")
 
 
 def goes_with_the_guest(desktop, vmgui, artefacts):
-    run = Run(desktop, vmgui, os.path.join(artefacts, "goes.log"), "--sdl", "--name", "goes", "--timeout", "3")
-    desktop.window("goes")
-    check(run.ended() == 4, "the window goes when the guest goes")
-    check(not run.windows("goes"), "and is not there any more")
+    with OnTerminal(desktop, vmgui, "--sdl", "--name", NAME) as run:
+        desktop.window(NAME)
+        wait(lambda: run.said(b"card: ready"), "the test card listens")
+        run.send(b"poweroff\n")
+        check(run.process.wait(60) == 0, "the window goes when the guest goes")
+    check(not desktop.windows(NAME), "and is not there any more")
 
 
 def saved_picture(text):
@@ -149,18 +203,15 @@ def stays_open(desktop, vmgui, artefacts, display):
     """Shows the last picture, until it is closed or vmgui is told to end."""
     log = os.path.join(artefacts, f"stays-{display}.log")
     for how in ("told to end", "closed"):
-        run = Run(desktop, vmgui, log, f"--{display}", "--name", "stays", "--timeout", "3", "--keep-open")
-        desktop.window("stays")
-        wait(lambda run=run: "timeout" in run.text(), "the guest's time is up", 30)
+        run = Run(desktop, vmgui, log, f"--{display}", "--name", NAME, "--timeout", "3", "--keep-open")
+        window = desktop.window(f"{NAME}.* time was up")
         time.sleep(1)
         check(run.process.poll() is None, f"--keep-open, {display}: vmgui stays when the guest has ended")
-        window = desktop.window("stays")
         desktop.picture(window).save(os.path.join(artefacts, f"stays-{display}.png"))
         title = desktop.xdotool("getwindowname", window).strip()
-        check("time was up" in title and "releases" not in title, f"its title says so: {title}")
-        desktop.xdotool("windowfocus", window)
-        desktop.xdotool("key", "ctrl+alt+s")
-        name = wait(lambda run=run: saved_picture(run.text()), "a screenshot", 30)
+        check("releases" not in title, f"its title says so: {title}")
+        desktop.xdotool("windowfocus", "--sync", window, "sleep", 0.5, "key", "ctrl+alt+s")
+        name = wait(lambda run=run: saved_picture(run.text()), "a screenshot")
         check(Image.load(f"/proc/{run.process.pid}/cwd/{name}").width == 1024, f"a screenshot of the last picture: {name}")
         if how == "closed":
             desktop.ask_to_close(window)
@@ -171,37 +222,21 @@ def stays_open(desktop, vmgui, artefacts, display):
 
 def on_a_terminal(desktop, vmgui, display):
     """Kept open, vmgui has given the terminal back, and Ctrl-C there ends it."""
-    ours, theirs = pty.openpty()
-    process = subprocess.Popen(
-        [vmgui, f"--{display}", "--name", "terminal", "--timeout", "3", "--keep-open"],
-        env=desktop.environment,
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-        start_new_session=True,
-        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
-    )
-    os.close(theirs)
-    try:
-        desktop.window("terminal - (ended|the guest's time)")
+    with OnTerminal(desktop, vmgui, f"--{display}", "--name", NAME, "--timeout", "3", "--keep-open") as run:
+        desktop.window(f"{NAME} - (ended|the guest's time)")
+        wait(run.is_cooked, "the terminal is as it was")
         time.sleep(1)
-        check(process.poll() is None, f"--keep-open, {display}: on a terminal, too")
-        os.write(ours, b"\x03")
-        check(process.wait(10) == 4, "Ctrl-C ends it with the guest's status")
-    finally:
-        if process.poll() is None:
-            process.kill()
-            process.wait()
-        os.close(ours)
+        check(run.process.poll() is None, f"--keep-open, {display}: on a terminal, too")
+        run.send(b"\x03")
+        check(run.process.wait(60) == 4, "Ctrl-C ends it with the guest's status")
 
 
 def told_to_end_twice(desktop, vmgui, artefacts, display):
-    run = Run(desktop, vmgui, os.path.join(artefacts, f"told-{display}.log"), f"--{display}", "--name", "told", "--keep-open")
-    desktop.window("told")
+    run = Run(desktop, vmgui, os.path.join(artefacts, f"told-{display}.log"), f"--{display}", "--name", NAME, "--keep-open")
+    desktop.window(NAME)
+    signal_taken(run.process, signal.SIGTERM)
     run.process.send_signal(signal.SIGTERM)
-    time.sleep(0.5)
-    run.process.send_signal(signal.SIGTERM)
-    check(run.ended(10) == 0, f"--keep-open, {display}: two signals are enough")
+    check(run.ended() == 0, f"--keep-open, {display}: two signals are enough")
 
 
 def main():

@@ -18,8 +18,8 @@ def check(condition, text):
     say(f"ok: {text}")
 
 
-def wait(condition, what, timeout=20):
-    """Until condition() is true; returns what it gave."""
+def wait(condition, what, timeout=60):
+    """Until condition() is true, however slow the machine is; returns what it gave."""
     deadline = time.monotonic() + timeout
     while True:
         found = condition()
@@ -101,6 +101,18 @@ class Demo:
             after = f"after {same} of {len(events)}: " if same > 20 else ""
             start = same if same > 20 else 0
             check(False, f"{what}: {after}{' '.join(got[start : start + 40])}, expected {' '.join(events[start : start + 40])}")
+
+    def hotkey(self, press):
+        """press() gives Ctrl, Alt and a key of the window's; until the guest has heard of the two keys' end, so that what comes
+        afterwards is no part of it."""
+
+        def ends():
+            lines = self._lines()
+            return lines.count("-29"), lines.count("-56")
+
+        before = ends()
+        press()
+        wait(lambda: all(now > then for now, then in zip(ends(), before)), "Ctrl and Alt, pressed and let go")
 
     def text(self):
         with open(self._log, encoding="utf-8") as file:

@@ -96,6 +96,14 @@ class Desktop:
                 time.sleep(0.2)
         raise DesktopError(f"no window called {title} within {timeout} s")
 
+    def windows(self, title):
+        """The visible windows whose titles match."""
+        done = subprocess.run(
+            ["xdotool", "search", "--onlyvisible", "--name", title], env=self.environment, capture_output=True, text=True,
+            timeout=120, check=False,
+        )  # fmt: skip
+        return done.stdout.split()
+
     def geometry(self, window):
         """A window's place and size on the screen: (x, y, width, height)."""
         said = self.xdotool("getwindowgeometry", "--shell", window)
