@@ -21,8 +21,9 @@ if(VMGUI_WERROR)
 endif()
 
 if(VMGUI_SANITIZE)
+  # -g1: the line numbers that a report needs
   target_compile_options(vmgui_flags INTERFACE
-    -fsanitize=${VMGUI_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer -g)
+    -fsanitize=${VMGUI_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer -g1)
   target_link_options(vmgui_flags INTERFACE -fsanitize=${VMGUI_SANITIZE})
 endif()
 if(VMGUI_FUZZ)
