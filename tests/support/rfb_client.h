@@ -20,7 +20,7 @@
 #define RFB_EXT_DESKTOP_SIZE (-308)
 #define RFB_BUTTONS          (-316) /* extended mouse buttons */
 #define RFB_VMWARE_LEDS      0x574d5668
-#define RFB_WAIT_MS          20000
+#define RFB_WAIT_MS          60000
 
 struct rfb_format {
 	uint8_t bits, depth, big_endian, true_colour;
@@ -73,7 +73,7 @@ static inline bool rfb_read(int fd, void *buffer, size_t length)
 	while (length) {
 		ssize_t got;
 
-		if (!rfb_readable(fd, RFB_WAIT_MS))
+		if (fd < 0 || !rfb_readable(fd, RFB_WAIT_MS))
 			return false;
 		got = read(fd, next, length);
 		if (got <= 0)

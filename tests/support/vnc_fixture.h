@@ -11,6 +11,7 @@
 #include "display/backend.h"
 #include "fake_sink.h"
 #include "rfb_client.h"
+#include "test_port.h"
 
 #define VNC_PORT 5900
 
@@ -24,28 +25,10 @@ struct vnc_fixture {
 	atomic_int state; /* enum vm_state */
 	struct display_host host;
 	uint32_t width, height;
+	struct test_port reserved;
 	uint16_t port;
 	char text[1 << 16];
 };
-
-static inline uint16_t vnc_free_port(void)
-{
-	for (unsigned i = 0; i < 50; i++) {
-		uint16_t port = (uint16_t)(VNC_PORT + 40 + ((unsigned)getpid() + i) % 50);
-		const struct sockaddr_in address = { .sin_family = AF_INET,
-			.sin_port = htons(port),
-			.sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-		int fd = socket(AF_INET, SOCK_STREAM, 0), one = 1;
-		bool free;
-
-		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-		free = bind(fd, (const struct sockaddr *)&address, sizeof(address)) == 0;
-		close(fd);
-		if (free)
-			return port;
-	}
-	return 0;
-}
 
 static inline int64_t vnc_test_now_ms(void)
 {
@@ -99,7 +82,8 @@ static inline struct vnc_fixture *vnc_fixture_create(unsigned capabilities)
 	struct vnc_fixture *fixture = calloc(1, sizeof(*fixture));
 	struct error err;
 
-	fixture->port = vnc_free_port();
+	assert_true(test_port_reserve(&fixture->reserved));
+	fixture->port = fixture->reserved.port;
 	fixture->surface = surface_create();
 	fixture->settings = display_settings_default;
 	fixture->control = (struct vm_control){ .state = vnc_fixture_state, .opaque = fixture };
@@ -136,6 +120,7 @@ static inline void vnc_fixture_destroy(struct vnc_fixture *fixture)
 	input_router_destroy(fixture->router);
 	surface_destroy(fixture->surface);
 	fake_sink_fini(&fixture->sink);
+	test_port_release(&fixture->reserved);
 	free(fixture);
 }
 

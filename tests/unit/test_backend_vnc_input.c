@@ -359,15 +359,22 @@ static void *type_fast(void *opaque)
 	return NULL;
 }
 
-static void expect_all_typed(struct vnc_fixture *fixture, const char *text)
+/* What type_fast comes to in the guest; the caller frees it. */
+static char *all_typed(void)
 {
-	char *expected = malloc(2 * TYPED * 8), *end = expected;
+	char *text = malloc(2 * TYPED * 8), *end = text;
 
-	(void)fixture;
 	for (unsigned i = 0; i < 2 * TYPED; i++)
 		end += sprintf(end, "%c%u ", i % 2 == 0 ? '+' : '-', 2 + i / 2 % 9);
-	assert_string_equal(text, expected);
-	free(expected);
+	return text;
+}
+
+/* Appends what has come to text, of which there are length bytes; how many there are then. */
+static size_t take_more(struct vnc_fixture *fixture, char *text, size_t length)
+{
+	fake_sink_take(&fixture->sink, fixture->text, sizeof(fixture->text));
+	strcpy(text + length, fixture->text);
+	return length + strlen(fixture->text);
 }
 
 /* A guest that takes a few keys at a time gets all of them in order, while another client's picture
@@ -376,7 +383,8 @@ static void keys_wait_for_a_slow_guest(struct vnc_fixture *fixture, bool scancod
 {
 	struct typing typing = { .scancodes = scancodes };
 	struct rfb_client client, other;
-	char *text = calloc(2 * TYPED, 8);
+	char *text = calloc(2 * TYPED, 8), *expected = all_typed();
+	const int64_t end = vnc_test_now_ms() + 5 * RFB_WAIT_MS;
 	size_t length = 0;
 	pthread_t thread;
 
@@ -386,24 +394,23 @@ static void keys_wait_for_a_slow_guest(struct vnc_fixture *fixture, bool scancod
 	assert_int_equal(pthread_create(&thread, NULL, type_fast, &typing), 0);
 	usleep(200000);
 	assert_true(rfb_open(&other, fixture->port, true));
-	for (int64_t end = vnc_test_now_ms() + RFB_WAIT_MS;
-		length < 2 * TYPED * 3u && vnc_test_now_ms() < end;) {
+	while (length < 2 * TYPED * 3u && vnc_test_now_ms() < end) {
 		fake_sink_give_room(&fixture->sink, 50);
 		assert_true(rfb_refresh(&other));
-		fake_sink_take(&fixture->sink, fixture->text, sizeof(fixture->text));
-		strcpy(text + length, fixture->text);
-		length += strlen(fixture->text);
+		length = take_more(fixture, text, length);
 	}
 	assert_int_equal(pthread_join(thread, NULL), 0);
 	assert_int_equal(atomic_load(&typing.done), 2 * TYPED);
-	for (int64_t end = vnc_test_now_ms() + 1000; vnc_test_now_ms() < end;) {
+	while (length < strlen(expected) && vnc_test_now_ms() < end) {
 		fake_sink_give_room(&fixture->sink, UINT_MAX);
 		usleep(1000);
-		fake_sink_take(&fixture->sink, fixture->text, sizeof(fixture->text));
-		strcpy(text + length, fixture->text);
-		length += strlen(fixture->text);
+		length = take_more(fixture, text, length);
 	}
-	expect_all_typed(fixture, text);
+	/* And nothing after that. */
+	assert_true(rfb_refresh(&client));
+	(void)take_more(fixture, text, length);
+	assert_string_equal(text, expected);
+	free(expected);
 	free(text);
 	rfb_close(&other);
 	rfb_close(&client);
@@ -427,9 +434,10 @@ static void vnc_keys_that_nobody_takes_hold_up_neither_others_nor_the_end(void *
 	type_fast(&typing); /* the sockets' buffers hold that much */
 	assert_true(rfb_open(&other, fixture->port, true));
 	assert_true(rfb_refresh(&other));
+	/* Without end, but for a mistake; or for as long as the server bears with silence: 20 s. */
 	begun = vnc_test_now_ms();
 	backend_stop(fixture->backend);
-	assert_true(vnc_test_now_ms() - begun < 5000);
+	assert_true(vnc_test_now_ms() - begun < 15000);
 	rfb_close(&other);
 	rfb_close(&client);
 }
@@ -602,9 +610,5 @@ int main(void)
 		TEST(vnc_two_servers_of_one_process_know_the_extensions),
 	};
 
-	if (!vnc_free_port()) {
-		fprintf(stderr, "no free port on the loopback interface\n");
-		return 77;
-	}
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

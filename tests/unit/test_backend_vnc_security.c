@@ -6,6 +6,7 @@
 #include "vnc_fixture.h"
 
 #define FILE_NAME "vnc-password.txt"
+#define TRIES     6 /* for what is quick, and on a busy machine now and then not */
 
 static void write_password(const char *text)
 {
@@ -101,26 +102,37 @@ static void *guess(void *opaque)
 static void vnc_password_is_guessed_once_a_second_with_many_connections(void **state)
 {
 	struct vnc_fixture *fixture = *state;
-	int64_t begun = vnc_test_now_ms();
+	bool at_once = false;
 	pthread_t threads[4];
+	int64_t begun;
 
-	for (size_t i = 0; i < array_size(threads); i++)
-		assert_int_equal(pthread_create(&threads[i], NULL, guess, fixture), 0);
-	/* Who knows it need not wait for those. */
-	assert_true(enter(fixture, "s3cret", 8));
-	assert_true(vnc_test_now_ms() - begun < 3000);
-	for (size_t i = 0; i < array_size(threads); i++)
-		pthread_join(threads[i], NULL);
-	assert_true(vnc_test_now_ms() - begun >= 3900);
+	for (unsigned tries = 0; !at_once && tries < TRIES; tries++) {
+		begun = vnc_test_now_ms();
+		for (size_t i = 0; i < array_size(threads); i++)
+			assert_int_equal(pthread_create(&threads[i], NULL, guess, fixture), 0);
+		/* Who knows it need not wait for those. */
+		assert_true(enter(fixture, "s3cret", 8));
+		at_once = vnc_test_now_ms() - begun < 3000;
+		for (size_t i = 0; i < array_size(threads); i++)
+			pthread_join(threads[i], NULL);
+		assert_true(vnc_test_now_ms() - begun >= 3900);
+	}
+	assert_true(at_once);
 	/* Nor has the end to. */
-	for (size_t i = 0; i < array_size(threads); i++)
-		assert_int_equal(pthread_create(&threads[i], NULL, guess, fixture), 0);
-	usleep(200000);
-	begun = vnc_test_now_ms();
-	backend_stop(fixture->backend);
-	assert_true(vnc_test_now_ms() - begun < 2000);
-	for (size_t i = 0; i < array_size(threads); i++)
-		pthread_join(threads[i], NULL);
+	at_once = false;
+	for (unsigned tries = 0; !at_once && tries < TRIES; tries++) {
+		if (tries)
+			assert_int_equal(vnc_fixture_start(fixture), 0);
+		for (size_t i = 0; i < array_size(threads); i++)
+			assert_int_equal(pthread_create(&threads[i], NULL, guess, fixture), 0);
+		usleep(200000);
+		begun = vnc_test_now_ms();
+		backend_stop(fixture->backend);
+		at_once = vnc_test_now_ms() - begun < 2000;
+		for (size_t i = 0; i < array_size(threads); i++)
+			pthread_join(threads[i], NULL);
+	}
+	assert_true(at_once);
 }
 
 static void vnc_password_cannot_be_gone_round(void **state)
@@ -231,12 +243,15 @@ static void vnc_address_of_ipv6_is_served(void **state)
 	struct rfb_client client = { 0 };
 	char argument[32];
 	struct error err;
+	int result;
 
 	snprintf(argument, sizeof(argument), "[::1]:%u", fixture->port - VNC_PORT);
-	if (backend_start(fixture->backend, argument, &err) == -EADDRNOTAVAIL) {
-		print_message("no IPv6 here: %s\n", err.text);
+	result = backend_start(fixture->backend, argument, &err);
+	if (result == -EADDRNOTAVAIL || result == -EAFNOSUPPORT) {
+		print_message("skipped: no IPv6 here: %s\n", err.text);
 		skip();
 	}
+	assert_int_equal(result, 0);
 	client.fd = socket(AF_INET6, SOCK_STREAM, 0);
 	assert_int_equal(connect(client.fd, (const struct sockaddr *)&address, sizeof(address)), 0);
 	assert_true(rfb_handshake(&client, 8));
@@ -260,9 +275,5 @@ int main(void)
 		TEST_WITH(vnc_address_of_ipv6_is_served, setup_without_start),
 	};
 
-	if (!vnc_free_port()) {
-		fprintf(stderr, "no free port on the loopback interface\n");
-		return 77;
-	}
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
