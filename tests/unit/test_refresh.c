@@ -2,6 +2,7 @@
 #include "cmocka_all.h"
 
 #include <errno.h>
+#include <sys/eventfd.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -331,6 +332,9 @@ static void refresh_without_a_dirty_log_compares_everything(void **state)
 	assert_rect(f->rects[0], 9, 9, 3, 3);
 }
 
+#define PATIENCE_NS UINT64_C(60000000000) /* far more than anything takes */
+#define TRIES       20 /* for what is quick, and on a busy machine now and then not */
+
 static uint64_t clock_ns(clockid_t clock)
 {
 	struct timespec now;
@@ -360,13 +364,13 @@ static void refresh_thread_shows_changes_by_itself(void **state)
 	assert_int_equal(refresh_start(f->refresh, &err), 0);
 	assert_int_equal(refresh_start(f->refresh, &err), 0);
 	assert_int_equal(
-		surface_wait_frame(f->surface, 0, clock_ns(CLOCK_MONOTONIC) + 5000000000u), 0);
+		surface_wait_frame(f->surface, 0, clock_ns(CLOCK_MONOTONIC) + PATIENCE_NS), 0);
 	for (uint32_t i = 0; i < 5; i++) {
 		frame = current_frame(f);
 		fake_source_fill(f->source, i * 10, 0, 5, 5, 0x00ff00);
 		refresh_kick(f->refresh);
 		assert_int_equal(surface_wait_frame(f->surface, frame,
-					 clock_ns(CLOCK_MONOTONIC) + 5000000000u),
+					 clock_ns(CLOCK_MONOTONIC) + PATIENCE_NS),
 			0);
 	}
 	refresh_stop(f->refresh);
@@ -386,7 +390,7 @@ static void wait_for_rest(struct fixture *f)
 {
 	unsigned looks, before = 0;
 
-	for (unsigned i = 0; i < 100; i++) {
+	for (unsigned i = 0; i < 1000; i++) {
 		looks = fake_memory_looks(f->source->memory);
 		if (looks == before && fake_memory_armed(f->source->memory))
 			return;
@@ -399,16 +403,24 @@ static void wait_for_rest(struct fixture *f)
 static void refresh_at_rest_never_looks(void **state)
 {
 	struct fixture *f = *state;
-	unsigned looks;
+	bool rests = false;
+	unsigned looks = 0;
 
 	fake_source_set_mode(f->source, 640, 480, PIXEL_XRGB8888, 0, 0);
 	start(f);
-	wait_for_rest(f);
-	looks = fake_memory_looks(f->source->memory);
-	usleep(300000);
-	assert_int_equal(fake_memory_looks(f->source->memory), looks);
+	/* A thread that had no processor for a while has looks to make up for. */
+	for (unsigned tries = 0; !rests && tries < TRIES; tries++) {
+		wait_for_rest(f);
+		looks = fake_memory_looks(f->source->memory);
+		usleep(300000);
+		rests = fake_memory_looks(f->source->memory) == looks;
+	}
+	assert_true(rests);
 	/* A kick is one look. */
 	refresh_kick(f->refresh);
+	for (uint64_t end = clock_ns(CLOCK_MONOTONIC) + PATIENCE_NS;
+		fake_memory_looks(f->source->memory) == looks && clock_ns(CLOCK_MONOTONIC) < end;)
+		usleep(1000);
 	usleep(100000);
 	assert_int_equal(fake_memory_looks(f->source->memory), looks + 1);
 }
@@ -420,23 +432,74 @@ static int compare_ns(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-static void refresh_first_change_after_rest_is_out_at_once(void **state)
+struct echo {
+	int asked, answered; /* eventfds */
+};
+
+static void *answer(void *opaque)
 {
-	struct fixture *f = *state;
+	const struct echo *echo = opaque;
+	uint64_t count = 0;
+
+	/* The last one asks for two. */
+	while (count != 2 && read(echo->asked, &count, sizeof(count)) == sizeof(count))
+		assert_int_equal(write(echo->answered, &count, sizeof(count)), sizeof(count));
+	return NULL;
+}
+
+/* How long it takes here and now, mostly, until another thread that sleeps has answered. */
+static uint64_t measure_wake_up(void)
+{
+	struct echo echo = { eventfd(0, 0), eventfd(0, 0) };
+	uint64_t delays[21], begin, count;
+	pthread_t thread;
+
+	assert_int_equal(pthread_create(&thread, NULL, answer, &echo), 0);
+	for (size_t i = 0; i < array_size(delays); i++) {
+		usleep(20000);
+		begin = clock_ns(CLOCK_MONOTONIC);
+		count = i == array_size(delays) - 1 ? 2 : 1;
+		assert_int_equal(write(echo.asked, &count, sizeof(count)), sizeof(count));
+		assert_int_equal(read(echo.answered, &count, sizeof(count)), sizeof(count));
+		delays[i] = clock_ns(CLOCK_MONOTONIC) - begin;
+	}
+	pthread_join(thread, NULL);
+	close(echo.asked);
+	close(echo.answered);
+	qsort(delays, array_size(delays), sizeof(delays[0]), compare_ns);
+	return delays[array_size(delays) / 2];
+}
+
+/* How long it takes mostly from a change after a rest to the picture. */
+static uint64_t measure_first_change(struct fixture *f, uint32_t row)
+{
 	uint64_t latencies[21], frame, begin;
 
-	fake_source_set_mode(f->source, 640, 480, PIXEL_XRGB8888, 0, 0);
-	start(f);
 	for (uint32_t i = 0; i < array_size(latencies); i++) {
 		wait_for_rest(f);
 		frame = current_frame(f);
 		begin = clock_ns(CLOCK_MONOTONIC);
-		fake_source_put(f->source, i, i, 0xffffff);
-		assert_int_equal(surface_wait_frame(f->surface, frame, begin + 5000000000u), 0);
+		fake_source_put(f->source, i, row, 0xffffff);
+		assert_int_equal(surface_wait_frame(f->surface, frame, begin + PATIENCE_NS), 0);
 		latencies[i] = clock_ns(CLOCK_MONOTONIC) - begin;
 	}
 	qsort(latencies, array_size(latencies), sizeof(latencies[0]), compare_ns);
-	assert_in_range(latencies[array_size(latencies) / 2], 0, 17000000);
+	return latencies[array_size(latencies) / 2];
+}
+
+static void refresh_first_change_after_rest_is_out_at_once(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t latency = 1, limit = 0;
+
+	fake_source_set_mode(f->source, 640, 480, PIXEL_XRGB8888, 0, 0);
+	start(f);
+	for (uint32_t tries = 0; latency > limit && tries < TRIES; tries++) {
+		latency = measure_first_change(f, tries);
+		/* A busy machine makes all threads wait. */
+		limit = latency > 17000000 ? 17000000 + 8 * measure_wake_up() : 17000000;
+	}
+	assert_in_range(latency, 0, limit);
 	refresh_stop(f->refresh);
 	look(f);
 }
@@ -447,7 +510,7 @@ static void refresh_first_change_after_rest_waits_for_no_period(void **state)
 	struct fixture *f = *state;
 	struct refresh *slow;
 	struct error err;
-	uint64_t frame;
+	uint64_t frame, begin;
 	unsigned looks;
 
 	assert_int_equal(refresh_create(&f->source->base, f->surface, 1, &slow, &err), 0);
@@ -456,22 +519,26 @@ static void refresh_first_change_after_rest_waits_for_no_period(void **state)
 	fake_source_set_mode(f->source, 640, 480, PIXEL_XRGB8888, 0, 0);
 	start(f);
 	for (uint32_t i = 0; i < 2; i++) {
-		while (!fake_memory_armed(f->source->memory))
-			usleep(1000);
-		frame = current_frame(f);
-		looks = fake_memory_looks(f->source->memory);
-		if (i == 0) {
-			fake_source_put(f->source, 1, 1, 0xffffff);
-		} else {
-			/* The guest is about to write, and does so after the first look. */
-			fake_source_set_palette(f->source, 0, 0x123456);
-			while (fake_memory_looks(f->source->memory) == looks)
-				usleep(100);
-			fake_source_put(f->source, 2, 2, 0xffffff);
+		bool in_time = false;
+
+		for (uint32_t tries = 0; !in_time && tries < TRIES; tries++) {
+			while (!fake_memory_armed(f->source->memory))
+				usleep(1000);
+			frame = current_frame(f);
+			looks = fake_memory_looks(f->source->memory);
+			if (i == 1) {
+				/* The guest is about to write, and does so after the first look. */
+				fake_source_set_palette(f->source, 0, 0x123456 + tries);
+				while (fake_memory_looks(f->source->memory) == looks)
+					usleep(100);
+			}
+			begin = clock_ns(CLOCK_MONOTONIC);
+			fake_source_put(f->source, 1 + tries, 1 + i, 0xffffff);
+			assert_int_equal(
+				surface_wait_frame(f->surface, frame, begin + PATIENCE_NS), 0);
+			in_time = clock_ns(CLOCK_MONOTONIC) - begin < 600000000u;
 		}
-		assert_int_equal(surface_wait_frame(
-					 f->surface, frame, clock_ns(CLOCK_MONOTONIC) + 600000000u),
-			0);
+		assert_true(in_time);
 	}
 	refresh_stop(f->refresh);
 	look(f);
@@ -492,7 +559,7 @@ static void refresh_mode_and_palette_end_the_rest(void **state)
 		else
 			fake_source_set_palette(f->source, 0, 0x010101 * (i + 1));
 		assert_int_equal(surface_wait_frame(f->surface, frame,
-					 clock_ns(CLOCK_MONOTONIC) + 5000000000u),
+					 clock_ns(CLOCK_MONOTONIC) + PATIENCE_NS),
 			0);
 	}
 	refresh_stop(f->refresh);
@@ -512,7 +579,7 @@ static void refresh_of_a_source_that_does_not_tell_looks_all_the_time(void **sta
 		frame = current_frame(f);
 		fake_source_put(f->source, i, i, 0xffffff);
 		assert_int_equal(surface_wait_frame(f->surface, frame,
-					 clock_ns(CLOCK_MONOTONIC) + 5000000000u),
+					 clock_ns(CLOCK_MONOTONIC) + PATIENCE_NS),
 			0);
 	}
 	refresh_stop(f->refresh);
@@ -549,7 +616,8 @@ static void refresh_rate_is_bounded(void **state)
 	frames = current_frame(f);
 	assert_int_equal(refresh_start(f->refresh, &err), 0);
 	begin = clock_ns(CLOCK_MONOTONIC);
-	for (uint32_t i = 0; i < 2000; i++) {
+	/* Until the thread has had its turn. */
+	for (uint32_t i = 0; i < 2000 || (current_frame(f) == frames && i < 600000); i++) {
 		fake_source_put(f->source, i % 64, i / 64 % 64, i + 1);
 		refresh_kick(f->refresh);
 		usleep(50);
@@ -566,15 +634,19 @@ static void refresh_stop_is_immediate(void **state)
 	struct fixture *f = *state;
 	struct refresh *slow;
 	struct error err;
+	bool at_once = false;
 	uint64_t begin;
 
 	assert_int_equal(refresh_create(&f->source->base, f->surface, 0, &slow, &err), -EINVAL);
 	assert_int_equal(refresh_create(&f->source->base, f->surface, 1, &slow, &err), 0);
-	assert_int_equal(refresh_start(slow, &err), 0);
-	usleep(20000); /* it waits for its next second now */
-	begin = clock_ns(CLOCK_MONOTONIC);
-	refresh_stop(slow);
-	assert_in_range(clock_ns(CLOCK_MONOTONIC) - begin, 0, 500000000);
+	for (unsigned tries = 0; !at_once && tries < TRIES; tries++) {
+		assert_int_equal(refresh_start(slow, &err), 0);
+		usleep(20000); /* it waits for its next second now */
+		begin = clock_ns(CLOCK_MONOTONIC);
+		refresh_stop(slow);
+		at_once = clock_ns(CLOCK_MONOTONIC) - begin < 500000000;
+	}
+	assert_true(at_once);
 	refresh_destroy(slow);
 }
 
