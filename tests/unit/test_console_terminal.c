@@ -92,6 +92,15 @@ static unsigned count_quits(struct fixture *f)
 	return quits;
 }
 
+static size_t count_got(struct fixture *f)
+{
+	size_t count;
+	pthread_mutex_lock(&f->lock);
+	count = f->got_count;
+	pthread_mutex_unlock(&f->lock);
+	return count;
+}
+
 static int setup(void **state)
 {
 	struct fixture *f = calloc(1, sizeof(*f));
@@ -163,7 +172,7 @@ static struct timespec in_seconds(int seconds)
 
 static void expect_got(struct fixture *f, const char *text)
 {
-	struct timespec limit = in_seconds(5);
+	struct timespec limit = in_seconds(60);
 	pthread_mutex_lock(&f->lock);
 	while (f->got_count < strlen(text))
 		if (pthread_cond_timedwait(&f->changed, &f->lock, &limit))
@@ -175,7 +184,7 @@ static void expect_got(struct fixture *f, const char *text)
 
 static void expect_count(struct fixture *f, const unsigned *counter, unsigned count)
 {
-	struct timespec limit = in_seconds(5);
+	struct timespec limit = in_seconds(60);
 	pthread_mutex_lock(&f->lock);
 	while (*counter < count)
 		if (pthread_cond_timedwait(&f->changed, &f->lock, &limit))
@@ -190,7 +199,7 @@ static void expect_text(int fd, const char *text)
 	size_t n = 0, wanted = strlen(text);
 	while (n < wanted) {
 		struct pollfd input = { .fd = fd, .events = POLLIN };
-		assert_int_equal(poll(&input, 1, 5000), 1);
+		assert_int_equal(poll(&input, 1, 60000), 1);
 		ssize_t got = read(fd, bytes + n, wanted - n);
 		assert_true(got > 0);
 		n += (size_t)got;
@@ -246,7 +255,7 @@ static void console_input_from_a_file_is_read_as_the_device_takes_it(void **stat
 		size_t want = f->got_count + 100;
 		pthread_mutex_unlock(&f->lock);
 		f->host->resume_input(f->host->opaque);
-		struct timespec limit = in_seconds(5);
+		struct timespec limit = in_seconds(60);
 		pthread_mutex_lock(&f->lock);
 		while (f->got_count < want)
 			assert_int_equal(pthread_cond_timedwait(&f->changed, &f->lock, &limit), 0);
@@ -355,7 +364,8 @@ static void console_stop_gives_up_on_a_stuck_reader(void **state)
 	clock_gettime(CLOCK_MONOTONIC, &start);
 	console_terminal_stop(f->console);
 	clock_gettime(CLOCK_MONOTONIC, &end);
-	assert_in_range(end.tv_sec - start.tv_sec, 0, 3);
+	/* Without end, but for a mistake. */
+	assert_in_range(end.tv_sec - start.tv_sec, 0, 30);
 }
 
 static void console_leaves_the_flags_of_stdout_alone(void **state)
@@ -454,11 +464,26 @@ static void console_ctrl_a_h_helps(void **state)
 static void console_three_ctrl_c_within_a_second_quit(void **state)
 {
 	struct fixture *f = *state;
+	const struct timespec pause = { .tv_nsec = 1000000 }, second = { .tv_sec = 1 };
+	struct timespec start, end;
 	begin(f, f->slave, f->slave);
-	type(f->master, "\x03\x03");
-	expect_got(f, "\x03\x03");
-	assert_int_equal(count_quits(f), 0);
-	type(f->master, "\x03");
+	/* On a busy machine they may take more than a second, and are the guest's. */
+	for (int tries = 0; tries < 20 && !count_quits(f); tries++) {
+		char text[64] = "";
+		memset(text, 3, 3 * (size_t)tries + 2);
+		clock_gettime(CLOCK_MONOTONIC, &start);
+		type(f->master, "\x03\x03");
+		expect_got(f, text);
+		assert_int_equal(count_quits(f), 0);
+		type(f->master, "\x03");
+		while (!count_quits(f) && count_got(f) == strlen(text))
+			nanosleep(&pause, NULL);
+		clock_gettime(CLOCK_MONOTONIC, &end);
+		if (!count_quits(f)) {
+			assert_true(end.tv_sec > start.tv_sec);
+			nanosleep(&second, NULL);
+		}
+	}
 	expect_count(f, &f->quits, 1);
 }
 
@@ -468,8 +493,10 @@ static void console_three_slow_ctrl_c_are_the_guests(void **state)
 	struct timespec pause = { .tv_nsec = 600000000 };
 	begin(f, f->slave, f->slave);
 	type(f->master, "\x03");
+	expect_got(f, "\x03");
 	nanosleep(&pause, NULL);
 	type(f->master, "\x03");
+	expect_got(f, "\x03\x03");
 	nanosleep(&pause, NULL);
 	type(f->master, "\x03");
 	expect_got(f, "\x03\x03\x03");
@@ -604,7 +631,7 @@ static void console_stop_and_continue_give_the_terminal_back(void **state)
 	assert_true(WIFSTOPPED(status));
 	assert_false(is_raw(f->slave));
 	kill(child, SIGCONT);
-	for (int i = 0; i < 500 && !is_raw(f->slave); i++) {
+	for (int i = 0; i < 6000 && !is_raw(f->slave); i++) {
 		struct timespec pause_10ms = { .tv_nsec = 10000000 };
 		nanosleep(&pause_10ms, NULL);
 	}
