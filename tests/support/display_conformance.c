@@ -16,7 +16,7 @@
 #include "fake_source.h"
 
 #define VRAM          MIB(16)
-#define CAPTURE_TRIES 250 /* 20 ms apart */
+#define CAPTURE_TRIES 3000 /* 20 ms apart */
 
 struct fixture {
 	const struct display_conformance *display;
@@ -183,6 +183,16 @@ static void observe(struct fixture *f)
 	}
 	surface_read_end(f->observer);
 	assert_true(inside);
+}
+
+/* Whether the surface has all that the guest drew. */
+static bool is_observed(struct fixture *f)
+{
+	char text[128];
+
+	observe(f);
+	return is_guest_picture(
+		f, &(struct display_picture){ f->copy, f->copy_width, f->copy_height }, 0, text);
 }
 
 static void assert_observed(struct fixture *f)
@@ -473,14 +483,17 @@ static void conformance_first_change_after_rest_is_shown(void **state)
 	start_display(f);
 	for (unsigned round = 0; round < 3; round++) {
 		for (int tries = 0; !fake_memory_armed(f->source->memory); tries++) {
-			assert_in_range(tries, 0, 1000);
+			assert_in_range(tries, 0, 12000);
 			usleep(5000);
 		}
 		usleep(50000);
 		draw_random_rect(f, &seed);
 	}
-	if (f->display->capture_at_end)
-		usleep(200000);
+	/* One that is looked at only now has to have it by now. */
+	for (int tries = 0; f->display->capture_at_end && !is_observed(f); tries++) {
+		assert_in_range(tries, 0, CAPTURE_TRIES);
+		usleep(20000);
+	}
 	assert_displayed(f);
 }
 
@@ -614,8 +627,8 @@ static void conformance_end_is_prompt_with_a_busy_guest(void **state)
 	clock_gettime(CLOCK_MONOTONIC, &begin);
 	backend_stop(f->backend);
 	clock_gettime(CLOCK_MONOTONIC, &end);
-	/* generous: the machine may be busy, or run under a sanitizer */
-	assert_in_range(end.tv_sec - begin.tv_sec, 0, 3);
+	/* Far less than for ever, however busy the machine. */
+	assert_in_range(end.tv_sec - begin.tv_sec, 0, 15);
 }
 
 #define CONFORMANCE(function)                                                                      \

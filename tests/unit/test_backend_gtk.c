@@ -29,7 +29,7 @@
 
 #define SCREEN_WIDTH  2000
 #define SCREEN_HEIGHT 1600
-#define WAIT_MS       20000
+#define WAIT_MS       60000
 
 #if defined(__SANITIZE_THREAD__)
 /* Not instrumented; GLib's locks are not pthread's. */
@@ -439,6 +439,19 @@ static void gtk_reference_picture_is_exact_at_whole_factors(void **state)
 	}
 }
 
+/* The window's title has that in it, soon. */
+static void expect_title(const char *text)
+{
+	XWindowAttributes attributes;
+	char title[128] = "";
+
+	for (int64_t until = now_ms() + WAIT_MS; now_ms() < until; usleep(10000)) {
+		if (find_window(title, &attributes) && strstr(title, text))
+			return;
+	}
+	fail_msg("the title is %s", title);
+}
+
 static void ask_to_close(void)
 {
 	XEvent event = { .xclient = { .type = ClientMessage,
@@ -492,7 +505,7 @@ static void gtk_kept_open_closes_after_the_guests_end(void **state)
 	expect_scaled(600, 300, 1);
 	atomic_store(&fixture->state, VM_ENDED);
 	backend_notify(fixture->backend);
-	usleep(200000);
+	expect_title("powered down");
 	assert_false(backend_ended(fixture->backend));
 	ask_to_close();
 	expect_ended(fixture, true);
@@ -536,9 +549,9 @@ static void gtk_keeps_its_error_handlers_when_an_sdl_window_closes(void **state)
 	setenv("SDL_VIDEODRIVER", "x11", 1);
 	assert_int_equal(backend_start(sdl, NULL, &err), 0);
 	unsetenv("SDL_VIDEODRIVER");
-	usleep(1000000); /* its handlers come first, then GTK's */
+	/* Its handlers come first, before it has a title, then GTK's, before its start returns. */
+	expect_title("still - running");
 	start(fixture);
-	usleep(500000);
 	error = XSetErrorHandler(NULL);
 	XSetErrorHandler(error);
 	io_error = XSetIOErrorHandler(NULL);
@@ -833,8 +846,8 @@ int main(void)
 	setenv("DBUS_SESSION_BUS_ADDRESS", "unix:path=/nonexistent", 1);
 	setenv("GSETTINGS_BACKEND", "memory", 1);
 	setenv("NO_AT_BRIDGE", "1", 1);
-	if (!start_server()) {
-		fprintf(stderr, "skipped: Xvfb is not installed\n");
+	if (!start_server() && !start_server()) {
+		fprintf(stderr, "skipped: no Xvfb starts (scripts/setup test installs it)\n");
 		return 77;
 	}
 	XSetErrorHandler(ignore_error);
