@@ -256,12 +256,12 @@ static inline void fake_virtio_write_config(
 	fake_virtio_unlock(driver);
 }
 
-/* Resets the device and waits until it reads 0 (aborts after 20 s). */
+/* Resets the device and waits until it reads 0 (aborts after 60 s). */
 static inline void fake_virtio_reset(struct fake_virtio *driver)
 {
 	fake_virtio_add_status(driver, 0);
 	for (unsigned i = 0; fake_virtio_status(driver); i++) {
-		if (i == 20000)
+		if (i == 60000)
 			abort();
 		usleep(1000);
 	}
@@ -462,7 +462,7 @@ static inline bool fake_queue_used(struct fake_queue *queue, uint32_t *head, uin
 	return true;
 }
 
-/* The same, waiting for an interrupt as long as there is none (aborts after 20 s). */
+/* The same, waiting for an interrupt as long as there is none (aborts after 60 s). */
 static inline void fake_queue_wait(struct fake_queue *queue, uint32_t *head, uint32_t *written)
 {
 	struct fake_virtio *driver = queue->driver;
@@ -471,7 +471,7 @@ static inline void fake_queue_wait(struct fake_queue *queue, uint32_t *head, uin
 	struct timespec deadline;
 
 	clock_gettime(CLOCK_REALTIME, &deadline);
-	deadline.tv_sec += 20;
+	deadline.tv_sec += 60;
 	if (queue->event_idx)
 		fake_store16(fake_queue_used_event(queue), queue->seen_used);
 	while (!fake_queue_used(queue, head, written)) {

@@ -84,7 +84,7 @@ static inline void wait_heard(struct heard *heard, unsigned leds, unsigned capab
 	int result = 0;
 
 	clock_gettime(CLOCK_REALTIME, &deadline);
-	deadline.tv_sec += 20;
+	deadline.tv_sec += 60;
 	pthread_mutex_lock(&heard->lock);
 	while ((heard->leds != leds || heard->capabilities != capabilities) && !result)
 		result = pthread_cond_timedwait(&heard->changed, &heard->lock, &deadline);

@@ -224,7 +224,7 @@ static void disk_grown_tells(void **state)
 	(void)state;
 	set_up(&guest);
 	assert_int_equal(truncate(guest.path, (off_t)MIB(8)), 0);
-	for (unsigned i = 0; i < 30 && guest.disk->size_bytes == DISK_BYTES; i++) {
+	for (unsigned i = 0; i < 600 && guest.disk->size_bytes == DISK_BYTES; i++) {
 		run_all(&guest, BLOCK_READ, 1);
 		usleep(100 * 1000);
 	}
@@ -233,7 +233,7 @@ static void disk_grown_tells(void **state)
 	assert_int_equal(guest.resized, 1);
 	assert_int_equal(truncate(guest.path, (off_t)MIB(16)), 0);
 	assert_int_equal(guest.disk->ops->start(guest.disk, "disk-test", NULL), 0);
-	for (unsigned i = 0; i < 1000 && guest.disk->size_bytes != MIB(16); i++)
+	for (unsigned i = 0; i < 6000 && guest.disk->size_bytes != MIB(16); i++)
 		usleep(10 * 1000);
 	assert_int_equal(guest.disk->size_bytes, MIB(16));
 	tear_down(&guest);

@@ -77,9 +77,9 @@ static void type_all(unsigned room)
 		for (unsigned tries = 0;; tries++) {
 			if (room != ROOM_FOREVER)
 				fake_sink_give_room(&fake, room);
-			if (wait_for_wake(room == ROOM_FOREVER ? 20000 : 1))
+			if (wait_for_wake(room == ROOM_FOREVER ? 60000 : 1))
 				break;
-			assert_true(tries < 20000);
+			assert_true(tries < 60000);
 		}
 	}
 	/* What is in the router's queue. */

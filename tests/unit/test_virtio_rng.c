@@ -152,7 +152,7 @@ static void virtio_rng_broken_queue_needs_a_reset_and_works_after_it(void **stat
 	fake_queue_add(&f->queue, &good, 1);
 	fake_queue_ring(&f->queue);
 	for (int i = 0; !(fake_virtio_status(&f->driver) & VIRTIO_STATUS_NEEDS_RESET); i++) {
-		assert_true(i < 20000);
+		assert_true(i < 60000);
 		usleep(1000);
 	}
 	fake_queue_ring(&f->queue);

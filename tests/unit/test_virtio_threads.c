@@ -263,7 +263,7 @@ static void virtio_threads_broken_queue_is_well_after_a_reset(void **state)
 		fake_queue_offer(&echo.queue, 0xffff);
 		fake_queue_ring(&echo.queue);
 		for (unsigned i = 0; !(fake_virtio_status(&echo.driver) & 0x40); i++) {
-			assert_true(i < 20000);
+			assert_true(i < 60000);
 			usleep(1000);
 		}
 		fake_virtio_reset(&echo.driver);
