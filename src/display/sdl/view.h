@@ -51,8 +51,8 @@ struct sdl_view {
 	bool dimmed;
 
 	/* Window units, while neither maximized nor on the full screen: the size last asked for
-	 * (0: none yet) and when, and the one there is. */
-	int asked_width, asked_height, width_now, height_now;
+	 * (0: none yet) and when, the one there was before, and the one there is. */
+	int asked_width, asked_height, former_width, former_height, width_now, height_now;
 	uint64_t asked_ms;
 	bool asked_twice;
 	struct window_memory memory; /* what was remembered at the start */

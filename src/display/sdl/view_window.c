@@ -95,6 +95,7 @@ static void set_size(struct sdl_view *view, int width, int height, const SDL_Rec
 	bool first = !view->asked_width;
 	int x, y, new_x, new_y;
 
+	SDL_GetWindowSize(view->window, &view->former_width, &view->former_height);
 	view->asked_width = view->width_now = width;
 	view->asked_height = view->height_now = height;
 	view->asked_ms = SDL_GetTicks64();
@@ -171,6 +172,7 @@ void view_follow_picture(struct sdl_view *view)
 
 void view_resized(struct sdl_view *view)
 {
+	bool soon = SDL_GetTicks64() - view->asked_ms <= SETTLE_MS;
 	int width, height;
 
 	view->stale = true;
@@ -179,14 +181,16 @@ void view_resized(struct sdl_view *view)
 	SDL_GetWindowSize(view->window, &width, &height);
 	if (width == view->width_now && height == view->height_now)
 		return;
-	if (SDL_GetTicks64() - view->asked_ms > SETTLE_MS) {
-		view->sized = true;
-	} else if (!view->asked_twice && is_wayland()) {
-		/* A compositor's first answer to a new window may have crossed our wish. On X11 it
-		 * is somebody's wish, and a test's hand is as quick as this. */
+	if (!view->asked_twice && is_wayland() &&
+		(soon || (width == view->former_width && height == view->former_height))) {
+		/* A compositor's first answer to a new window may have crossed our wish; on a busy
+		 * machine it comes late, and has the former size. On X11 it is somebody's wish, and
+		 * a test's hand is as quick as this. */
 		view->asked_twice = true;
 		SDL_SetWindowSize(view->window, view->asked_width, view->asked_height);
 		SDL_GetWindowSize(view->window, &width, &height);
+	} else if (!soon) {
+		view->sized = true;
 	}
 	view->width_now = width;
 	view->height_now = height;
