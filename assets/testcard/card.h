@@ -140,6 +140,11 @@ void screen_restore(int x, int y, int width, int height, const void *from);
 bool screen_make_rows(void);
 /* Shows the screen from that row on; all that draws means row 0. */
 void screen_pan(uint32_t row);
+/* A row that no display shows; nothing without video memory for it. */
+void screen_fill_hidden(uint32_t colour);
+void screen_blank(bool blank);
+/* An entry of the palette, which 8-bit modes show. */
+void screen_set_colour(uint32_t index, uint32_t colour);
 /* CRC-32 of the picture as rows of R, G, B bytes, masked to the bits that the mode can hold. */
 uint32_t screen_checksum(void);
 

@@ -273,7 +273,7 @@ static const struct command commands[] = {
 	{ "scan", 1, run_scan, "scan on|off" },
 	{ "slow", 1, run_slow, "slow MICROSECONDS" },
 	{ "smp", 0, run_smp, "smp" },
-	{ "stream", 3, run_stream, "stream cursor|full|terminal|window COUNT PAUSE" },
+	{ "stream", 3, run_stream, "stream KIND COUNT PAUSE" },
 	{ "sum", 0, run_sum, "sum" },
 	{ "tsc", 0, run_tsc, "tsc" },
 };

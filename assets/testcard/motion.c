@@ -134,12 +134,49 @@ static void draw_terminal(uint32_t number)
 	draw_line(TERMINAL_X, TERMINAL_Y + last, TERMINAL_COLUMNS, number);
 }
 
+/* The cursor, but always there. */
+static void draw_same(uint32_t number)
+{
+	(void)number;
+	draw_cursor(1);
+}
+
+static void draw_hidden(uint32_t number)
+{
+	screen_fill_hidden(number % 2 ? INK : PAPER);
+}
+
+/* The cursor under a screen that is off until the stream ends. */
+static void draw_dark(uint32_t number)
+{
+	if (number == 0)
+		screen_blank(true);
+	draw_cursor(number);
+}
+
+/* White, the last of the palette, gets another colour, as where a palette fades. */
+static void draw_palette(uint32_t number)
+{
+	screen_set_colour(255, number % 2 ? 0xffffff : 0xf0f0f0);
+}
+
+/* Up and down by a row. */
+static void draw_pan(uint32_t number)
+{
+	screen_pan(number % 2);
+}
+
 static const struct {
 	const char *name;
 	void (*draw)(uint32_t number);
 } kinds[] = {
 	{ "cursor", draw_cursor },
+	{ "dark", draw_dark },
 	{ "full", draw_full },
+	{ "hidden", draw_hidden },
+	{ "palette", draw_palette },
+	{ "pan", draw_pan },
+	{ "same", draw_same },
 	{ "terminal", draw_terminal },
 	{ "window", draw_window },
 };
@@ -155,6 +192,7 @@ bool motion_stream(const char *kind, uint32_t count, uint32_t pause_us)
 			if (pause_us)
 				rest(pause_us);
 		}
+		screen_blank(false);
 		report("streamed %u", count);
 		return true;
 	}

@@ -25,6 +25,12 @@ enum dispi {
 #define DISPI_LFB      0x40
 #define DISPI_NO_CLEAR 0x80
 
+#define SEQUENCER_INDEX    0x3c4
+#define SEQUENCER_DATA     0x3c5
+#define SEQUENCER_CLOCKING 1
+#define CLOCKING_DOTS_8    0x01
+#define CLOCKING_OFF       0x20
+
 #define VGA_VENDOR_DEVICE 0x11111234u
 #define PCI_BAR0          0x10
 #define PCI_BAR_ADDRESS   0xfffffff0u
@@ -70,18 +76,20 @@ static uint32_t palette_colour(uint32_t index)
 	return grey << 16 | grey << 8 | grey;
 }
 
+void screen_set_colour(uint32_t index, uint32_t colour)
+{
+	out8(DAC_WRITE_INDEX, (uint8_t)index);
+	out8(DAC_DATA, (uint8_t)(colour >> 18 & 63));
+	out8(DAC_DATA, (uint8_t)(colour >> 10 & 63));
+	out8(DAC_DATA, (uint8_t)(colour >> 2 & 63));
+}
+
 static void load_palette(void)
 {
 	if (screen.depth != 8)
 		return;
-	out8(DAC_WRITE_INDEX, 0);
-	for (uint32_t i = 0; i < 256; i++) {
-		uint32_t colour = palette_colour(i);
-
-		out8(DAC_DATA, (uint8_t)(colour >> 18 & 63));
-		out8(DAC_DATA, (uint8_t)(colour >> 10 & 63));
-		out8(DAC_DATA, (uint8_t)(colour >> 2 & 63));
-	}
+	for (uint32_t i = 0; i < 256; i++)
+		screen_set_colour(i, palette_colour(i));
 }
 
 static uint32_t palette_index(uint32_t colour)
@@ -296,13 +304,19 @@ bool screen_set_mode(uint32_t width, uint32_t height, uint32_t depth)
 	return true;
 }
 
+static bool has_rows(uint32_t rows)
+{
+	uint64_t memory = (uint64_t)dispi_read(DISPI_MEMORY) << 16;
+
+	return screen.base && (uint64_t)screen.stride * rows <= memory;
+}
+
 bool screen_make_rows(void)
 {
 	uint32_t words = screen.stride / 4, rows = 2 * screen.height;
-	uint64_t memory = (uint64_t)dispi_read(DISPI_MEMORY) << 16;
 	uint32_t *to = (uint32_t *)(uintptr_t)screen.base;
 
-	if (!screen.base || (uint64_t)screen.stride * rows > memory)
+	if (!has_rows(rows))
 		return false;
 	for (uint32_t row = 0; row < rows; row++) {
 		uint32_t colour = row * 7919 + 0x10101;
@@ -316,6 +330,21 @@ bool screen_make_rows(void)
 void screen_pan(uint32_t row)
 {
 	dispi_write(DISPI_Y_OFFSET, row);
+}
+
+void screen_fill_hidden(uint32_t colour)
+{
+	/* Not the page that the last visible row ends in. */
+	uint32_t row = screen.height + 4096 / screen.stride + 1;
+
+	if (has_rows(row + 1))
+		fill_row(pixel_at(0, row), screen.width, pack(colour));
+}
+
+void screen_blank(bool blank)
+{
+	out8(SEQUENCER_INDEX, SEQUENCER_CLOCKING);
+	out8(SEQUENCER_DATA, blank ? CLOCKING_DOTS_8 | CLOCKING_OFF : CLOCKING_DOTS_8);
 }
 
 void screen_init(void)
