@@ -29,11 +29,12 @@ struct device_memory_ops {
 	 * words: length of both bitmaps, at least size_bytes / 4096 / 64. */
 	int (*collect_dirty)(struct device_memory *memory, uint64_t *bitmap,
 		const uint64_t *watched, size_t words);
-	/* Adds 1 to `bell`, an eventfd, once: at the next write after this call, or whenever else
-	 * collect_dirty has something to tell. Then the memory is no longer armed. What was written
-	 * before may still have to be collected: arm first, then look. Armed already: the new bell
-	 * takes the old one's place. Negative errno: this host cannot. */
-	int (*arm)(struct device_memory *memory, int bell);
+	/* Adds 1 to `bell`, an eventfd, once: at the next write after this call to a page that has
+	 * any of [start, start + bytes), inside the memory, or when the memory is cleared or moved.
+	 * Then it is no longer armed. What was written before may still have to be collected: arm
+	 * first, then look. Armed already: the new bell and bytes take the old ones' place.
+	 * Negative errno: this host cannot. */
+	int (*arm)(struct device_memory *memory, int bell, uint64_t start, uint64_t bytes);
 	/* The bell rings no more when this returns. */
 	void (*disarm)(struct device_memory *memory);
 	/* Zeroes the first `bytes`; all of the memory counts as dirty then. */

@@ -46,6 +46,19 @@ struct display_mode {
 	uint32_t generation; /* changes with every change of any of the above */
 };
 
+/* Where a pixel is in video memory. */
+static inline uint64_t display_mode_pixel(const struct display_mode *mode, uint32_t x, uint32_t y)
+{
+	return mode->offset_bytes + (uint64_t)y * mode->stride_bytes +
+	       (uint64_t)x * pixel_format_bytes(mode->format);
+}
+
+/* Where the picture's last byte has been. Height is not 0. */
+static inline uint64_t display_mode_end(const struct display_mode *mode)
+{
+	return display_mode_pixel(mode, mode->width, mode->height - 1);
+}
+
 struct display_source;
 
 struct display_source_ops {
@@ -57,8 +70,10 @@ struct display_source_ops {
 		const uint64_t *watched, size_t words);
 	/* 256 entries 0x00RRGGBB. Returns a number that changes whenever an entry does. */
 	uint32_t (*get_palette)(struct display_source *source, uint32_t palette[256]);
-	/* As device_memory's arm and disarm, over video memory, mode and palette. May be NULL:
-	 * this source has to be looked at. */
+	/* As device_memory's arm and disarm, over what is shown: the picture in video memory, the
+	 * mode, and the palette if the mode has one. What is written elsewhere, or while the screen
+	 * is blank, rings nothing: it is collected when there is another mode. May be NULL: this
+	 * source has to be looked at. */
 	int (*arm)(struct display_source *source, int bell);
 	void (*disarm)(struct display_source *source);
 };

@@ -1,6 +1,6 @@
 /* Guest-physical memory over KVM's slots: RAM, and device memory with a dirty log (core/kvm.h).
  *
- * Arming takes the right to write from our own mapping of the memory. The guest's next store then
+ * Arming takes the right to write from our own mapping of the pages. The guest's next store then
  * has nowhere to go, and which way KVM says so depends on who executes it: the processor (KVM_RUN
  * fails with EFAULT, and the guest has not moved on) or KVM's emulator (an MMIO exit, which we
  * answer by making the store). Either way the vCPU's thread gives the right back, rings the bell,
@@ -47,7 +47,9 @@ struct kvm_memory {
 	bool all_dirty;              /* lock: the picture the guest sees changed as a whole */
 	uint8_t *bytes;              /* immutable; to be written with the lock held and disarmed */
 	int bell;                    /* lock; -1: not armed */
-	bool has_stores;             /* lock */
+	uint64_t armed_start;        /* lock; the pages that are armed while there is a bell */
+	uint64_t armed_bytes;
+	bool has_stores;   /* lock */
 	bool keeps_log;    /* immutable: reading KVM's log does not protect the pages in it */
 	uint64_t *stores;  /* lock: what we wrote for the guest, which KVM does not log */
 	uint64_t bitmap[]; /* lock: room for one dirty log, then for stores */
@@ -100,14 +102,26 @@ int kvm_map_ram(struct kvm *kvm, const struct guest_mem *mem, struct error *err)
 	return 0;
 }
 
+/* Lock held. */
+static int protect_armed(struct kvm_memory *memory, int protection)
+{
+	if (memory->armed_bytes &&
+		mprotect(memory->bytes + memory->armed_start, memory->armed_bytes, protection))
+		return -errno;
+	return 0;
+}
+
 /* Lock held. False: the memory cannot be written to. */
 static bool disarm(struct kvm_memory *memory)
 {
+	int ret;
+
 	if (memory->bell < 0)
 		return true;
-	if (mprotect(memory->bytes, memory->base.size_bytes, PROT_READ | PROT_WRITE)) {
+	ret = protect_armed(memory, PROT_READ | PROT_WRITE);
+	if (ret < 0) {
 		log_guest("kvm", "%s: the guest may not write to it any more: %s", memory->owner,
-			strerror(errno));
+			strerror(-ret));
 		return false;
 	}
 	memory->bell = -1;
@@ -223,15 +237,23 @@ static int memory_collect_dirty(
 	return ret < 0 ? ret : ret || any;
 }
 
-static int memory_arm(struct device_memory *base, int bell)
+static int memory_arm(struct device_memory *base, int bell, uint64_t start, uint64_t bytes)
 {
 	struct kvm_memory *memory = from_base(base);
+	uint64_t first = align_down(start, PAGE_BYTES);
 	int ret = 0;
 
+	if (!range_fits(start, bytes, base->size_bytes))
+		return -EINVAL;
 	pthread_mutex_lock(&memory->lock);
-	if (memory->bell < 0 && mprotect(memory->bytes, base->size_bytes, PROT_READ))
-		ret = -errno;
-	else
+	if (!disarm(memory)) {
+		ret = -EACCES;
+	} else {
+		memory->armed_start = first;
+		memory->armed_bytes = bytes ? align_up(start + bytes, PAGE_BYTES) - first : 0;
+		ret = protect_armed(memory, PROT_READ);
+	}
+	if (!ret)
 		memory->bell = bell;
 	pthread_mutex_unlock(&memory->lock);
 	return ret;

@@ -86,7 +86,9 @@ void vga_publish_palette(struct vga *vga)
 	if (memcmp(palette, vga->palette, sizeof(palette)) != 0) {
 		memcpy(vga->palette, palette, sizeof(palette));
 		vga->palette_version++;
-		ring(vga);
+		/* A mode that will show it rings by itself. */
+		if (vga->mode.format == PIXEL_INDEX8 && !vga->mode.blank)
+			ring(vga);
 	}
 	pthread_mutex_unlock(&vga->publish_lock);
 }
@@ -128,11 +130,15 @@ static uint32_t source_get_palette(struct display_source *source, uint32_t palet
 static int source_arm(struct display_source *source, int bell)
 {
 	struct vga *vga = from_source(source);
+	uint64_t start, bytes;
 
+	/* Should the mode change right after this, that rings. */
 	pthread_mutex_lock(&vga->publish_lock);
 	vga->bell = bell;
+	start = vga->mode.offset_bytes;
+	bytes = vga->mode.blank ? 0 : display_mode_end(&vga->mode) - start;
 	pthread_mutex_unlock(&vga->publish_lock);
-	return vga->memory->ops->arm(vga->memory, bell);
+	return vga->memory->ops->arm(vga->memory, bell, start, bytes);
 }
 
 static void source_disarm(struct display_source *source)

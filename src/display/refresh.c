@@ -1,19 +1,19 @@
 /* clang-format off */
 /* The refresh thread; see refresh.h.
  *
- *           look finds something            ARM_AFTER looks            2 more looks
+ *           look finds something            ARM_AFTER looks            ARMED_LOOKS
  *             +-----------+                 found nothing              found nothing
  *             v           |                       |                        |
  *   look once each period +-----------------> armed, and looking -------> rest: no wake-up at all
  *             ^                                   |                        |
  *             +----- a moment to gather ----------+------ the bell rings --+
  *
- * The source rings the bell at the next write, mode or palette (display_source.h). The looks after
- * arming find what was written before it; there are two because KVM's emulator notes a page as
- * written after it has written it, so one look may be early. The same goes for the look that
- * follows the bell: while it finds nothing, the next one comes after twice the time, up to the
- * period. A kick means one look, now; a source that cannot be armed is looked at once each period
- * for ever.
+ * The source rings the bell at the next write, mode or palette that is seen (display_source.h). The
+ * looks after arming find what was written before it. KVM's emulator notes a page as written after
+ * it has written it, so one look may be early: there are two, and a last one a second later, for a
+ * vCPU that its host let wait right in between. The look that follows the bell may be early, too:
+ * while it finds nothing, the next one comes after twice the time, up to the period. A kick means
+ * one look, now; a source that cannot be armed is looked at once each period for ever.
  *
  * One pass: take the mode as one snapshot, add the pages written since the last pass to those still
  * owed, convert the dirty spans of each row into a scratch line, and compare with the surface,
@@ -74,7 +74,15 @@
 #define PAGES_A_LOOK   64
 #define MORE_LOOKS_MAX 6
 
-#define ARMED_LOOKS 2
+#define ARMED_LOOKS  3
+#define LAST_LOOK_NS 1000000000u
+
+/* A guest that writes all the time what is there already rings the bell soon after each arming, and
+ * that costs both more than looking does: the thread then looks twice as long each time before it
+ * arms. With a write each 16 ms it woke up 106 times a second without this, 67 times with it. */
+#define SOON_PERIODS 4
+#define IN_VAIN_MAX  6
+#define STILL_MAX    64
 
 /* From the first write to the look: who draws a letter should not show half of it. */
 #define GATHER_NS 1000000u
@@ -247,16 +255,11 @@ static void watch(struct refresh *refresh, uint64_t start, uint64_t end)
  */
 static bool mode_fits(const struct refresh *refresh, const struct display_mode *mode)
 {
-	uint64_t last_row, row_bytes;
-
 	if (!mode->width || !mode->height || mode->width > DISPLAY_MAX_WIDTH ||
 		mode->height > DISPLAY_MAX_HEIGHT || mode->format > PIXEL_XRGB8888)
 		return false;
-	row_bytes = (uint64_t)mode->width * pixel_format_bytes(mode->format);
-	last_row = (uint64_t)(mode->height - 1) * mode->stride_bytes;
-	if (mode->offset_bytes > refresh->source->vram_bytes)
-		return false;
-	return range_fits(mode->offset_bytes + last_row, row_bytes, refresh->source->vram_bytes);
+	return mode->offset_bytes <= refresh->source->vram_bytes &&
+	       display_mode_end(mode) <= refresh->source->vram_bytes;
 }
 
 static void read_palette(struct refresh *refresh)
@@ -270,12 +273,9 @@ static void read_palette(struct refresh *refresh)
 
 /* ---- Comparing and writing ---- */
 
-static const uint8_t *row_bytes(const struct refresh *refresh, uint32_t y, uint32_t left)
+static const uint8_t *pixel_at(const struct refresh *refresh, uint32_t x, uint32_t y)
 {
-	const struct display_mode *mode = &refresh->mode;
-
-	return refresh->source->vram + mode->offset_bytes + (uint64_t)y * mode->stride_bytes +
-	       (uint64_t)left * pixel_format_bytes(mode->format);
+	return refresh->source->vram + display_mode_pixel(&refresh->mode, x, y);
 }
 
 static void draw_row(
@@ -286,7 +286,7 @@ static void draw_row(
 	if (mode->blank)
 		memset(target, 0, (right - left) * sizeof(*target));
 	else
-		convert_row(mode->format, mode->big_endian, row_bytes(refresh, y, left),
+		convert_row(mode->format, mode->big_endian, pixel_at(refresh, left, y),
 			right - left, refresh->palette, target);
 }
 
@@ -306,11 +306,9 @@ static void box_extend(struct box *box, uint32_t left, uint32_t right, uint32_t 
 static void note_change(struct refresh *refresh, uint32_t y, uint32_t first, uint32_t last)
 {
 	const struct display_mode *mode = &refresh->mode;
-	uint64_t row = mode->offset_bytes + (uint64_t)y * mode->stride_bytes;
-	uint64_t bytes = pixel_format_bytes(mode->format);
 
-	set_in_bitmap(refresh->changed, (row + first * bytes) / PAGE_BYTES, true);
-	set_in_bitmap(refresh->changed, (row + last * bytes) / PAGE_BYTES, true);
+	set_in_bitmap(refresh->changed, display_mode_pixel(mode, first, y) / PAGE_BYTES, true);
+	set_in_bitmap(refresh->changed, display_mode_pixel(mode, last, y) / PAGE_BYTES, true);
 }
 
 /* Compares pixels [left, right) of a row with the surface and boxes what differs, tile by tile. */
@@ -320,7 +318,7 @@ static void compare_span(struct refresh *refresh, uint32_t y, uint32_t left, uin
 	const struct display_mode *mode = &refresh->mode;
 
 	if (!mode->blank && convert_is_same(mode->format, mode->big_endian,
-				    row_bytes(refresh, y, left), right - left, shown + left))
+				    pixel_at(refresh, left, y), right - left, shown + left))
 		return;
 	draw_row(refresh, y, left, right, refresh->line + left);
 	while (left < right) {
@@ -341,10 +339,8 @@ static void compare_span(struct refresh *refresh, uint32_t y, uint32_t left, uin
 static void compare_row(struct refresh *refresh, uint32_t y)
 {
 	const struct display_mode *mode = &refresh->mode;
-	uint64_t row = mode->offset_bytes + (uint64_t)y * mode->stride_bytes;
-	uint64_t bytes = pixel_format_bytes(mode->format);
-	uint64_t end = row + mode->width * bytes;
-	uint64_t start = row, stop;
+	uint64_t row = display_mode_pixel(mode, 0, y), bytes = pixel_format_bytes(mode->format);
+	uint64_t start = row, end = display_mode_pixel(mode, mode->width, y), stop;
 
 	if (refresh->dirty_all) {
 		compare_span(refresh, y, 0, mode->width);
@@ -408,6 +404,7 @@ static bool pass(struct refresh *refresh, bool *again)
 	struct damage damage = { .count = 0 };
 	struct display_mode mode;
 	uint64_t start, end;
+	bool dirty;
 
 	refresh->source->ops->get_mode(refresh->source, &mode);
 	*again = false;
@@ -420,18 +417,13 @@ static bool pass(struct refresh *refresh, bool *again)
 	if (mode.format == PIXEL_INDEX8)
 		read_palette(refresh);
 	start = mode.offset_bytes;
-	end = start + (uint64_t)(mode.height - 1) * mode.stride_bytes +
-	      (uint64_t)mode.width * pixel_format_bytes(mode.format);
+	end = display_mode_end(&mode);
+	/* While it is blank, black stays black whatever the guest draws. */
+	dirty = refresh->dirty_all || (!mode.blank && anything_dirty(refresh, start, end));
 
 	if (mode.width != refresh->surface_width || mode.height != refresh->surface_height) {
 		damage_add(&damage, (struct rect){ .width = mode.width, .height = mode.height });
-	} else if (mode.blank) {
-		/* Black stays black whatever the guest draws. */
-		if (refresh->dirty_all)
-			compare(refresh, &damage);
-	} else {
-		if (!refresh->dirty_all && !anything_dirty(refresh, start, end))
-			return false;
+	} else if (dirty) {
 		compare(refresh, &damage);
 	}
 	refresh->owes = damage.count && write_damage(refresh, &damage);
@@ -519,49 +511,88 @@ static void disarm(struct refresh *refresh)
 	(void)take(refresh->bell);
 }
 
+/* When the thread looks, and what it knows of the guest's habits. */
+struct rhythm {
+	uint64_t next;        /* look, unless the looks after arming are done */
+	uint64_t not_before;  /* never two updates within one period */
+	uint64_t pace;        /* from look to look */
+	uint64_t armed_ns;    /* when it was armed last */
+	unsigned still;       /* looks in a row that found nothing */
+	unsigned armed_looks; /* the same, since it was armed */
+	unsigned in_vain;     /* bells in a row soon after arming that led to nothing */
+	bool armed;
+	bool found; /* something, since the bell rang last */
+};
+
+static void bell_rang(struct refresh *refresh, struct rhythm *rhythm)
+{
+	uint64_t now = clock_now_ns();
+	bool soon = now - rhythm->armed_ns < SOON_PERIODS * refresh->period_ns;
+
+	disarm(refresh);
+	rhythm->armed = false;
+	if (!soon || rhythm->found)
+		rhythm->in_vain = 0;
+	else if (rhythm->in_vain < IN_VAIN_MAX)
+		rhythm->in_vain++;
+	rhythm->found = false;
+	rhythm->still = 0;
+	rhythm->pace = min_u64(GATHER_NS, refresh->period_ns / 4);
+	rhythm->next = max_u64(now + rhythm->pace, rhythm->not_before);
+}
+
+static void found_change(struct refresh *refresh, struct rhythm *rhythm, uint64_t now)
+{
+	if (rhythm->armed)
+		disarm(refresh);
+	rhythm->armed = false;
+	rhythm->found = true;
+	rhythm->still = 0;
+	rhythm->pace = refresh->period_ns;
+	rhythm->next = rhythm->not_before = now + rhythm->pace;
+}
+
+static void found_nothing(
+	struct refresh *refresh, struct rhythm *rhythm, uint64_t now, unsigned arm_after)
+{
+	if (rhythm->armed && now < rhythm->next)
+		return; /* somebody's kick, which stands for none of our own looks */
+	if (rhythm->pace < refresh->period_ns) {
+		rhythm->pace = min_u64(2 * rhythm->pace, refresh->period_ns);
+	} else if (rhythm->armed) {
+		rhythm->armed_looks++;
+	} else if (++rhythm->still >= min_u64((uint64_t)arm_after << rhythm->in_vain, STILL_MAX)) {
+		rhythm->armed = arm(refresh);
+		rhythm->armed_ns = now;
+		rhythm->still = rhythm->armed_looks = 0;
+	}
+	rhythm->next = now + rhythm->pace;
+	if (rhythm->armed && rhythm->armed_looks == ARMED_LOOKS - 1)
+		rhythm->next = now + max_u64(rhythm->pace, LAST_LOOK_NS);
+}
+
 static void *refresh_main(void *opaque)
 {
 	struct refresh *refresh = opaque;
-	const uint64_t gather_ns = min_u64(GATHER_NS, refresh->period_ns / 4);
-	uint64_t next = 0, not_before = 0;         /* never two updates within one period */
-	uint64_t pace = refresh->period_ns;        /* from look to look */
-	unsigned still = 0, arm_after = ARM_AFTER; /* looks that found nothing */
-	unsigned armed_looks = 0;
-	bool armed = false;
+	struct rhythm rhythm = { .pace = refresh->period_ns, .found = true };
 
 	while (!atomic_load(&refresh->stop)) {
-		uint64_t now = clock_now_ns();
-		uint64_t due = armed && armed_looks >= ARMED_LOOKS ? NEVER : next;
+		bool rests = rhythm.armed && rhythm.armed_looks >= ARMED_LOOKS;
+		uint64_t now = clock_now_ns(), due = rests ? NEVER : rhythm.next;
+		unsigned arm_after;
 
 		if (atomic_load(&refresh->kicked))
-			due = min_u64(due, not_before);
+			due = min_u64(due, rhythm.not_before);
 		if (now < due) {
-			if (!wait_for_bell(refresh, due))
-				continue;
-			disarm(refresh);
-			armed = false;
-			still = 0;
-			pace = gather_ns;
-			next = max_u64(clock_now_ns() + pace, not_before);
+			if (wait_for_bell(refresh, due))
+				bell_rang(refresh, &rhythm);
 			continue;
 		}
 		atomic_store(&refresh->kicked, false);
-		if (look(refresh, &arm_after)) {
-			not_before = now + refresh->period_ns;
-			pace = refresh->period_ns;
-			still = 0;
-			if (armed)
-				disarm(refresh);
-			armed = false;
-		} else if (pace < refresh->period_ns) {
-			pace = min_u64(2 * pace, refresh->period_ns);
-		} else if (armed) {
-			armed_looks++;
-		} else if (++still >= arm_after) {
-			armed = arm(refresh);
-			still = armed_looks = 0;
-		}
-		next = now + pace;
+		if (look(refresh, &arm_after))
+			found_change(refresh, &rhythm, now);
+		else
+			found_nothing(refresh, &rhythm, now, arm_after);
 	}
 	disarm(refresh);
 	return NULL;

@@ -90,8 +90,7 @@ static void check_mode(struct machine *machine, struct display_mode *last)
 	check(mode.width >= 1 && mode.width <= DISPLAY_MAX_WIDTH);
 	check(mode.height >= 1 && mode.height <= DISPLAY_MAX_HEIGHT);
 	check(mode.format <= PIXEL_XRGB8888);
-	end = mode.offset_bytes + (uint64_t)(mode.height - 1) * mode.stride_bytes +
-	      (uint64_t)mode.width * pixel_format_bytes(mode.format);
+	end = display_mode_end(&mode);
 	check(mode.offset_bytes <= VRAM && end <= VRAM);
 	if (mode.generation == last->generation)
 		check(mode.width == last->width && mode.height == last->height &&
@@ -143,7 +142,8 @@ static void check_bell(struct machine *machine)
 		return;
 	machine->source->ops->get_mode(machine->source, &mode);
 	changed |= mode.generation != machine->armed_mode.generation ||
-		   palette_version(machine) != machine->armed_palette;
+		   (mode.format == PIXEL_INDEX8 && !mode.blank &&
+			   palette_version(machine) != machine->armed_palette);
 	if (read(machine->bell, &rings, sizeof(rings)) != sizeof(rings))
 		rings = 0;
 	check(changed == (rings > 0));

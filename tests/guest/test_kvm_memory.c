@@ -95,7 +95,7 @@ static uint64_t rings(struct fixture *f)
 
 static void arm(struct fixture *f)
 {
-	assert_int_equal(f->memory->ops->arm(f->memory, f->bell), 0);
+	assert_int_equal(f->memory->ops->arm(f->memory, f->bell, 0, MEMORY_BYTES), 0);
 }
 
 static bool is_dirty(struct fixture *f, uint64_t offset)
@@ -207,6 +207,35 @@ static void kvm_memory_disarmed_does_not_ring(void **state)
 	assert_int_equal(f->cpus[0].error, 0);
 	assert_int_equal(rings(f), 0);
 	assert_int_equal(collect(f), 1);
+}
+
+/* Armed is the page that has the first byte, up to the one with the last; or none at all. */
+static void kvm_memory_rings_for_the_armed_pages_only(void **state)
+{
+	static const struct {
+		uint64_t offset;
+		bool rings;
+	} writes[] = { { 5 * PAGE_BYTES - 1, false }, { 5 * PAGE_BYTES, true },
+		{ 7 * PAGE_BYTES - 1, true }, { 7 * PAGE_BYTES, false } };
+	struct fixture *f = *state;
+
+	set_code(f, store_code, sizeof(store_code));
+	for (unsigned i = 0; i < 4 * array_size(writes); i++) {
+		bool none = i & 1, ring3 = i & 2;
+		uint64_t start = none ? 0 : 6 * PAGE_BYTES - 1;
+
+		arm(f); /* for all, which no longer counts then */
+		assert_int_equal(f->memory->ops->arm(f->memory, f->bell, start, none ? 0 : 2), 0);
+		begin(&f->cpus[0], ring3, writes[i / 4].offset, 1);
+		run_cpu(&f->cpus[0]);
+		assert_int_equal(f->cpus[0].error, 0);
+		assert_int_equal(rings(f), writes[i / 4].rings && !none);
+		assert_int_equal(collect(f), 1);
+		assert_true(is_dirty(f, writes[i / 4].offset));
+		f->memory->ops->disarm(f->memory);
+	}
+	assert_int_equal(f->memory->ops->arm(f->memory, f->bell, MEMORY_BYTES, 1), -EINVAL);
+	assert_int_equal(f->memory->ops->arm(f->memory, f->bell, 1, UINT64_MAX), -EINVAL);
 }
 
 static void kvm_memory_reading_does_not_ring(void **state)
@@ -348,6 +377,7 @@ int main(void)
 		test(kvm_memory_string_store_by_the_processor_rings_once),
 		test(kvm_memory_string_store_in_ring_0_rings_once),
 		test(kvm_memory_disarmed_does_not_ring),
+		test(kvm_memory_rings_for_the_armed_pages_only),
 		test(kvm_memory_reading_does_not_ring),
 		test(kvm_memory_clearing_and_moving_ring),
 		test(kvm_memory_stores_stay_inside),

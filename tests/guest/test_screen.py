@@ -224,6 +224,22 @@ class Damage(guest.GuestTest):
             card.ask(f"rect 10 10 50 50 {paint}", "filled")
             self.assert_shows(client, card.sum(), 32)
 
+    def test_what_nobody_sees_wakes_nobody(self):
+        card = self.card(vnc=True)
+        client = card.client()
+        for depth, kinds in ((32, ("hidden", "palette", "dark")), (8, ("hidden",))):
+            card.ask(f"mode 1024 768 {depth}", "mode .*")
+            self.assert_shows(client, card.sum(), depth)
+            for kind in kinds:
+                with self.subTest(kind=kind, depth=depth):
+                    client.poll(2)
+                    before = card.switches()
+                    card.ask(f"stream {kind} 60 10000", "streamed 60")
+                    woken = sum(count - before[name] for name, count in card.switches().items() if name.startswith("refresh"))
+                    # In the dark is a mode of its own, and its end another: some ten looks each. Without rest it is 60 and more.
+                    self.assertLess(woken, 30 if kind == "dark" else 5)
+                    self.assert_shows(client, card.sum(), depth)
+
     def test_an_animation_moves(self):
         card = self.card("-p", "testcard.fps=30", vnc=True)
         client = card.client()

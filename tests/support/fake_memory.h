@@ -19,11 +19,22 @@ struct fake_memory {
 	pthread_mutex_t lock;
 	uint64_t *dirty; /* under lock */
 	size_t words;
-	int bell;             /* under lock; -1: not armed */
-	int arm_error;        /* returned by arm instead, if not 0 */
-	unsigned arms, looks; /* under lock: how often it was armed, and collected */
-	unsigned watched;     /* under lock: pages, when it was collected last */
+	int bell;                        /* under lock; -1: not armed */
+	uint64_t armed_first, armed_end; /* under lock: pages */
+	int arm_error;                   /* returned by arm instead, if not 0 */
+	unsigned arms, looks;            /* under lock: how often it was armed, and collected */
+	unsigned watched;                /* under lock: pages, when it was collected last */
 };
+
+static inline unsigned fake_memory_arms(struct fake_memory *memory)
+{
+	unsigned arms;
+
+	pthread_mutex_lock(&memory->lock);
+	arms = memory->arms;
+	pthread_mutex_unlock(&memory->lock);
+	return arms;
+}
 
 static inline unsigned fake_memory_looks(struct fake_memory *memory)
 {
@@ -55,14 +66,19 @@ static inline void fake_memory_ring(struct fake_memory *memory)
 	memory->bell = -1;
 }
 
-static inline int fake_memory_arm(struct device_memory *base, int bell)
+static inline int fake_memory_arm(
+	struct device_memory *base, int bell, uint64_t start, uint64_t bytes)
 {
 	struct fake_memory *memory = container_of(base, struct fake_memory, base);
 
 	if (memory->arm_error)
 		return memory->arm_error;
+	if (!range_fits(start, bytes, base->size_bytes))
+		abort();
 	pthread_mutex_lock(&memory->lock);
 	memory->bell = bell;
+	memory->armed_first = start / PAGE_BYTES;
+	memory->armed_end = bytes ? (start + bytes - 1) / PAGE_BYTES + 1 : memory->armed_first;
 	memory->arms++;
 	pthread_mutex_unlock(&memory->lock);
 	return 0;
@@ -157,16 +173,25 @@ static inline void fake_memory_destroy(struct fake_memory *memory)
 	free(memory);
 }
 
+/* Lock held: bytes that are written already get into the log, and ring nothing. */
+static inline void fake_memory_log(struct fake_memory *memory, uint64_t first, uint64_t last)
+{
+	for (uint64_t page = first; page <= last; page++)
+		memory->dirty[page / 64] |= UINT64_C(1) << page % 64;
+}
+
 /* As KVM does: the bytes first, the log after them. */
 static inline void fake_memory_touch(struct fake_memory *memory, uint64_t offset, uint64_t length)
 {
+	uint64_t first = offset / PAGE_BYTES, last;
+
 	if (!length)
 		return;
+	last = (offset + length - 1) / PAGE_BYTES;
 	pthread_mutex_lock(&memory->lock);
-	for (uint64_t page = offset / PAGE_BYTES; page <= (offset + length - 1) / PAGE_BYTES;
-		page++)
-		memory->dirty[page / 64] |= UINT64_C(1) << page % 64;
-	fake_memory_ring(memory);
+	fake_memory_log(memory, first, last);
+	if (first < memory->armed_end && last >= memory->armed_first)
+		fake_memory_ring(memory);
 	pthread_mutex_unlock(&memory->lock);
 }
 

@@ -30,11 +30,15 @@ static inline void fake_source_ring(struct fake_source *source)
 static inline int fake_source_arm(struct display_source *base, int bell)
 {
 	struct fake_source *source = container_of(base, struct fake_source, base);
+	const struct display_mode *mode = &source->mode;
+	uint64_t start, bytes;
 
 	pthread_mutex_lock(&source->lock);
 	source->bell = bell;
+	start = mode->offset_bytes;
+	bytes = mode->blank || !mode->height ? 0 : display_mode_end(mode) - start;
 	pthread_mutex_unlock(&source->lock);
-	return fake_memory_arm(&source->memory->base, bell);
+	return fake_memory_arm(&source->memory->base, bell, start, bytes);
 }
 
 static inline void fake_source_disarm(struct display_source *base)
@@ -130,7 +134,8 @@ static inline void fake_source_set_palette(
 	pthread_mutex_lock(&source->lock);
 	source->palette[index] = colour;
 	source->palette_version++;
-	fake_source_ring(source);
+	if (source->mode.format == PIXEL_INDEX8 && !source->mode.blank)
+		fake_source_ring(source);
 	pthread_mutex_unlock(&source->lock);
 }
 

@@ -385,8 +385,8 @@ static void start(struct fixture *f)
 	assert_int_equal(refresh_start(f->refresh, &err), 0);
 }
 
-/* Until the memory is armed and the thread has not looked for a while. */
-static void wait_for_rest(struct fixture *f)
+/* Until the memory is armed and the thread has not looked for so long. */
+static void wait_for_looks_to_end(struct fixture *f, useconds_t quiet_us)
 {
 	unsigned looks, before = 0;
 
@@ -395,9 +395,20 @@ static void wait_for_rest(struct fixture *f)
 		if (looks == before && fake_memory_armed(f->source->memory))
 			return;
 		before = looks;
-		usleep(60000); /* 12 periods */
+		usleep(quiet_us);
 	}
 	fail_msg("the thread does not rest");
+}
+
+static void wait_for_rest(struct fixture *f)
+{
+	wait_for_looks_to_end(f, 60000); /* 12 periods */
+}
+
+/* Until the last look, a second after the others, is over too. */
+static void wait_for_long_rest(struct fixture *f)
+{
+	wait_for_looks_to_end(f, 1300000);
 }
 
 static void refresh_at_rest_never_looks(void **state)
@@ -410,7 +421,7 @@ static void refresh_at_rest_never_looks(void **state)
 	start(f);
 	/* A thread that had no processor for a while has looks to make up for. */
 	for (unsigned tries = 0; !rests && tries < TRIES; tries++) {
-		wait_for_rest(f);
+		wait_for_long_rest(f);
 		looks = fake_memory_looks(f->source->memory);
 		usleep(300000);
 		rests = fake_memory_looks(f->source->memory) == looks;
@@ -423,6 +434,89 @@ static void refresh_at_rest_never_looks(void **state)
 		usleep(1000);
 	usleep(100000);
 	assert_int_equal(fake_memory_looks(f->source->memory), looks + 1);
+}
+
+/* Outside of the picture, in the dark, and a palette that the mode has not. */
+static void refresh_drawing_that_nobody_sees_ends_no_rest(void **state)
+{
+	struct fixture *f = *state;
+	unsigned looks;
+
+	fake_source_set_mode(f->source, 640, 480, PIXEL_XRGB8888, MIB(1), 0);
+	start(f);
+	for (unsigned dark = 0; dark < 2; dark++) {
+		wait_for_long_rest(f);
+		looks = fake_memory_looks(f->source->memory);
+		for (unsigned i = 0; i < 20; i++) {
+			fake_memory_fill(f->source->memory, 0, (uint8_t)i, MIB(1));
+			fake_memory_fill(f->source->memory, MIB(3), (uint8_t)i, MIB(1));
+			fake_source_set_palette(f->source, i, 0x123456);
+			if (dark)
+				fake_source_fill(f->source, 10, 10, 10, 10, i);
+			usleep(5000);
+		}
+		/* A look that was late does not count; 20 would. */
+		assert_in_range(fake_memory_looks(f->source->memory) - looks, 0, 3);
+		fake_source_set_blank(f->source, !dark);
+	}
+	wait_for_rest(f);
+	refresh_stop(f->refresh);
+	look(f);
+}
+
+/* A guest that writes what is there already pays a fault each time the memory is armed: it soon is
+ * rarely. */
+static void refresh_writes_that_change_nothing_are_armed_for_ever_more_rarely(void **state)
+{
+	struct fixture *f = *state;
+	unsigned arms = 1000;
+
+	fake_source_set_mode(f->source, 640, 480, PIXEL_XRGB8888, 0, 0);
+	start(f);
+	/* Six in the first two thirds of a second, three in each one after that; without it, 30. */
+	for (unsigned tries = 0; arms > 15 && tries < TRIES; tries++) {
+		uint64_t begin = clock_ns(CLOCK_MONOTONIC);
+
+		arms = fake_memory_arms(f->source->memory);
+		while (clock_ns(CLOCK_MONOTONIC) - begin < 1000000000) {
+			fake_source_put(f->source, 1, 1, 0);
+			usleep(1000);
+		}
+		arms = fake_memory_arms(f->source->memory) - arms;
+	}
+	assert_in_range(arms, 0, 15);
+	wait_for_rest(f);
+	refresh_stop(f->refresh);
+	look(f);
+}
+
+/* A vCPU that its host stops between a write and the note of it, for as long as all looks take. */
+static void refresh_write_that_is_noted_late_is_shown(void **state)
+{
+	struct fixture *f = *state;
+	struct fake_memory *memory = f->source->memory;
+	int result = -1;
+
+	fake_source_set_mode(f->source, 640, 480, PIXEL_XRGB8888, 0, 0);
+	start(f);
+	/* Not a second may pass before the note, which takes a machine that is not too busy. */
+	for (uint32_t tries = 0; result && tries < TRIES; tries++) {
+		uint64_t page = 100 + tries, frame;
+
+		wait_for_rest(f);
+		memset(memory->bytes + page * PAGE_BYTES, 0x77, 100);
+		fake_source_put(f->source, 1, 1, tries + 1); /* what the guest did before */
+		wait_for_rest(f);
+		frame = current_frame(f);
+		pthread_mutex_lock(&memory->lock);
+		fake_memory_log(memory, page, page);
+		pthread_mutex_unlock(&memory->lock);
+		result = surface_wait_frame(
+			f->surface, frame, clock_ns(CLOCK_MONOTONIC) + 3000000000u);
+	}
+	assert_int_equal(result, 0);
+	refresh_stop(f->refresh);
+	look(f);
 }
 
 static int compare_ns(const void *a, const void *b)
@@ -528,7 +622,7 @@ static void refresh_first_change_after_rest_waits_for_no_period(void **state)
 			looks = fake_memory_looks(f->source->memory);
 			if (i == 1) {
 				/* The guest is about to write, and does so after the first look. */
-				fake_source_set_palette(f->source, 0, 0x123456 + tries);
+				fake_source_put(f->source, 1, 1, 0xffffff);
 				while (fake_memory_looks(f->source->memory) == looks)
 					usleep(100);
 			}
@@ -698,6 +792,9 @@ int main(void)
 		test(refresh_without_a_dirty_log_compares_everything),
 		test(refresh_thread_shows_changes_by_itself),
 		test(refresh_at_rest_never_looks),
+		test(refresh_drawing_that_nobody_sees_ends_no_rest),
+		test(refresh_writes_that_change_nothing_are_armed_for_ever_more_rarely),
+		test(refresh_write_that_is_noted_late_is_shown),
 		test(refresh_first_change_after_rest_is_out_at_once),
 		test(refresh_first_change_after_rest_waits_for_no_period),
 		test(refresh_mode_and_palette_end_the_rest),

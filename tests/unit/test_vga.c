@@ -318,7 +318,7 @@ static uint64_t rings(int bell)
 	return read(bell, &count, sizeof(count)) == sizeof(count) ? count : 0;
 }
 
-static void vga_armed_rings_at_writes_modes_palette_and_blanking(void **state)
+static void vga_armed_rings_at_what_is_seen(void **state)
 {
 	struct fixture *f = *state;
 	int bell = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
@@ -327,11 +327,11 @@ static void vga_armed_rings_at_writes_modes_palette_and_blanking(void **state)
 		assert_int_equal(f->source->ops->arm(f->source, bell), 0);
 		assert_int_equal(rings(bell), 0);
 		if (i == 0)
-			fake_memory_fill(f->memory, MIB(9), 1, 1);
+			fake_memory_fill(f->memory, 1024 * 768 * 4 - 1, 1, 1);
 		else if (i == 1)
 			dispi_write(f, Y_OFFSET, 5);
 		else if (i == 2)
-			set_mode(f, 640, 480, 16, 0);
+			set_mode(f, 640, 480, 8, 0);
 		else if (i == 3)
 			outb(f, 0x3c6, 0x0f);
 		else if (i == 4)
@@ -349,6 +349,36 @@ static void vga_armed_rings_at_writes_modes_palette_and_blanking(void **state)
 	set_mode(f, 640, 480, 32, 0);
 	fake_memory_fill(f->memory, 0, 1, 1);
 	assert_int_equal(rings(bell), 0);
+	close(bell);
+}
+
+/* Below the picture and above it, a palette that the mode has not, and all of it in the dark. */
+static void vga_armed_does_not_ring_at_what_nobody_sees(void **state)
+{
+	struct fixture *f = *state;
+	int bell = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+
+	set_mode(f, 1024, 512, 32, 0x80);
+	dispi_write(f, Y_OFFSET, 512);
+	assert_int_equal(f->source->ops->arm(f->source, bell), 0);
+	fake_memory_fill(f->memory, 0, 1, MIB(2));
+	fake_memory_fill(f->memory, MIB(4), 1, MIB(8));
+	outb(f, 0x3c6, 0x0f);
+	assert_int_equal(rings(bell), 0);
+	fake_memory_fill(f->memory, MIB(4) - 1, 1, 1);
+	assert_int_equal(rings(bell), 1);
+
+	set_mode(f, 640, 480, 8, 0x80);
+	outb(f, 0x3c4, 1);
+	outb(f, 0x3c5, 0x21); /* the screen is off */
+	(void)rings(bell);
+	assert_int_equal(f->source->ops->arm(f->source, bell), 0);
+	fake_memory_fill(f->memory, 0, 2, MIB(16));
+	outb(f, 0x3c6, 0xff);
+	assert_int_equal(rings(bell), 0);
+	outb(f, 0x3c5, 0x01);
+	assert_int_equal(rings(bell), 1);
+	f->source->ops->disarm(f->source);
 	close(bell);
 }
 
@@ -623,7 +653,8 @@ int main(void)
 		test(vga_offset_outside_memory_is_dropped),
 		test(vga_getcaps_tells_the_largest_mode),
 		test(vga_enable_clears_memory_unless_told_not_to),
-		test(vga_armed_rings_at_writes_modes_palette_and_blanking),
+		test(vga_armed_rings_at_what_is_seen),
+		test(vga_armed_does_not_ring_at_what_nobody_sees),
 		test(vga_palette_follows_dac_width_and_mask),
 		test(vga_status1_toggles_and_resets_the_flip_flop),
 		test(vga_sequencer_screen_off_blanks),
