@@ -174,7 +174,7 @@ int vnc_handshake(struct vnc_client *client, int fd, int64_t deadline)
 	const enum security security =
 		*client->server->password.text ? SECURITY_PASSWORD : SECURITY_NONE;
 	uint8_t shared; /* always, whatever it says */
-	unsigned minor;
+	unsigned minor = 0;
 	int result = exchange_versions(fd, deadline, &minor);
 
 	if (!result)
