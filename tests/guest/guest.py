@@ -28,7 +28,7 @@ VMGUI = os.environ.get("VMGUI", "vmgui")
 # The sanitizers of this build, if any: much slower, so that long tests take a part of what they would.
 SHORT = os.environ.get("VMGUI_TEST_SHORT", "")
 # Sanitizers and busy machines are slow; nothing that passes waits as long.
-PATIENCE = int(os.environ.get("VMGUI_TEST_PATIENCE", "30"))
+PATIENCE = int(os.environ.get("VMGUI_TEST_PATIENCE", "120"))
 SKIPPED = 77
 
 PR_SET_PDEATHSIG = 1
@@ -82,14 +82,21 @@ def end_with_the_test():
 
 
 def free_display():
-    """A VNC display number whose port nobody listens on."""
-    for display in range(os.getpid() % 1000 + 100, 10000):
-        with socket.socket() as probe:
-            try:
+    """A VNC display number whose port nobody listens on, and no other test will (see tests/support/test_port.h)."""
+    for number in range(1000):
+        display = 100 + (os.getpid() + number) % 1000
+        name = socket.socket(socket.AF_UNIX)
+        try:
+            name.bind(f"\0vmgui-test-port-{5900 + display}")
+            with socket.socket() as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 probe.bind(("127.0.0.1", 5900 + display))
-                return display
-            except OSError:
-                continue
+        except OSError:
+            name.close()
+            continue
+        # The name stays taken for as long as this process lives.
+        name.detach()
+        return display
     raise RuntimeError("no free port")
 
 
@@ -240,9 +247,18 @@ class Guest:
         """As a service manager would."""
         self.process.send_signal(signal.SIGTERM)
 
+    def end_at_once(self):
+        """As somebody would who does not wait for the guest: vmgui's exit status."""
+        deadline = time.monotonic() + PATIENCE
+        while self.process.poll() is None and time.monotonic() < deadline:
+            # Two that are pending at once are one; so more of them, until one is the second.
+            self.terminate()
+            time.sleep(0.1)
+        return self.wait()
+
     def client(self, **options):
         """A new VNC client."""
-        client = rfb.RfbClient(port=self.port, **options)
+        client = rfb.RfbClient(port=self.port, timeout=PATIENCE, **options)
         self.clients.append(client)
         return client
 

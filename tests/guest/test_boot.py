@@ -47,7 +47,7 @@ class Files(guest.GuestTest):
 
     def boot(self, content, *arguments):
         return guest.run(
-            "--headless", "--exit-port", "-m", "64", "--timeout", "20", "--kernel", self.file(content), *arguments,
+            "--headless", "--exit-port", "-m", "64", "--timeout", str(guest.PATIENCE), "--kernel", self.file(content), *arguments,
             folder=self.folder,
         )  # fmt: skip
 

@@ -193,10 +193,7 @@ class Content(DiskTest):
         path = make(self.path("disk.qcow2"))
         writer = self.writer(path)
         writer.expect(r"flushed \d+")
-        writer.terminate()
-        time.sleep(0.05)
-        writer.terminate()
-        self.assertEqual(writer.wait(), 0)
+        self.assertEqual(writer.end_at_once(), 0)
         status, text = qemu_img("check", path)
         self.assertEqual(status, 0, text)
 

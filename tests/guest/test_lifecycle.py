@@ -61,7 +61,7 @@ class Ending(guest.GuestTest):
             with open(kernel, "wb") as file:
                 file.write(images.elf(code))
             for _ in range(5):
-                status, _, errors = guest.run("--headless", "--no-reboot", "--timeout", "20", kernel)
+                status, _, errors = guest.run("--headless", "--no-reboot", "--timeout", str(guest.PATIENCE), kernel)
                 self.assertEqual((status, errors), (3, "vmgui: warning: the guest's kernel panicked\n"))
 
     def test_init_of_the_boot_processor_is_a_reset(self):
@@ -71,7 +71,7 @@ class Ending(guest.GuestTest):
             kernel = os.path.join(folder, "kernel")
             with open(kernel, "wb") as file:
                 file.write(images.elf(code))
-            status, _, errors = guest.run("--headless", "--no-reboot", "-c", "1", "--timeout", "20", kernel)
+            status, _, errors = guest.run("--headless", "--no-reboot", "-c", "1", "--timeout", str(guest.PATIENCE), kernel)
         self.assertEqual((status, errors), (0, ""))
 
     def test_a_reader_of_messages_that_goes_takes_nobody_with_it(self):
@@ -159,12 +159,18 @@ class Reset(guest.GuestTest):
 
 class Idle(guest.GuestTest):
     SECONDS = 4
+    # A busy machine takes longer to come to rest.
+    TRIES = 10
 
     def assert_idles(self, card):
         time.sleep(1)
-        before = card.cpu_seconds()
-        time.sleep(self.SECONDS)
-        self.assertLess((card.cpu_seconds() - before) / self.SECONDS, 0.005)
+        for _ in range(self.TRIES):
+            before = card.cpu_seconds()
+            time.sleep(self.SECONDS)
+            used = (card.cpu_seconds() - before) / self.SECONDS
+            if used < 0.005:
+                break
+        self.assertLess(used, 0.005)
 
     def test_a_guest_that_halts_costs_no_processor_time(self):
         self.assert_idles(self.card())

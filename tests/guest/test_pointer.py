@@ -2,6 +2,7 @@
 absolute (the VMware pointer) and relative (the PS/2 mouse), buttons and wheels, and what happens when the guest changes its mind.
 """
 
+import itertools
 import random
 import re
 import threading
@@ -90,13 +91,15 @@ class PointerTest(DeskTest):
 
     def come_in(self, card, move):
         """Brings the pointer into the picture: gtk-vnc swallows the motion that does."""
-        for count in range(50):
-            move(50 + count, 60)
+        deadline = time.monotonic() + guest.PATIENCE
+        for count in itertools.count():
+            move(50 + count % 50, 60)
             try:
                 card.expect(ABSOLUTE, timeout=0.3)
                 return
             except AssertionError:
-                continue
+                if time.monotonic() > deadline:
+                    break
         self.fail(f"the guest's pointer does not follow; {card.story()}")
 
     width, height = WIDTH, HEIGHT
@@ -146,7 +149,10 @@ class Targets(PointerTest):
         self.picture(card, desktop, card.window)
         desktop.xdotool("windowmove", card.window, 10, 20)
         # A new window insists once on its own size if it is given another one in its first moments.
-        for _ in range(2):
+        deadline = time.monotonic() + guest.PATIENCE
+        kept = 0
+        while kept < 2 and time.monotonic() < deadline:
+            kept = kept + 1 if desktop.geometry(card.window)[2:] == (1500, 900) else 0
             desktop.xdotool("windowsize", card.window, 1500, 900, "sleep", 1)
         place = self.picture(card, desktop, card.window, 1200 / WIDTH)
         self.assertEqual(place[:2], (10 + 150, 20))

@@ -71,7 +71,7 @@ class Poke(guest.GuestTest):
         flat = now = None
         pokes = used = 0
         while time.monotonic() - start < SECONDS:
-            progress = poker.expect(PROGRESS, timeout=max(guest.PATIENCE, 60))
+            progress = poker.expect(PROGRESS, timeout=guest.PATIENCE)
             pokes, used = int(progress[1]), max(used, int(progress[2]))
             # Nobody reads them again.
             with poker.arrived:
@@ -84,12 +84,7 @@ class Poke(guest.GuestTest):
         print(f"pokes {pokes} used {used}, own memory {flat} KiB at first and {now} KiB at last", flush=True)
         self.assertGreater(pokes, 0)
         self.assertGreater(used, 0, "no device has answered a single request")
-        poker.process.send_signal(guest.signal.SIGTERM)
-        poker.process.send_signal(guest.signal.SIGTERM)
-        time.sleep(0.1)
-        if poker.process.poll() is None:
-            poker.process.send_signal(guest.signal.SIGTERM)
-        self.assertEqual(poker.wait(), 0, poker.story())
+        self.assertEqual(poker.end_at_once(), 0, poker.story())
         if self.qcow2:
             check = subprocess.run(["qemu-img", "check", self.qcow2], capture_output=True, text=True, check=False)
             # 3: clusters that nobody uses, which is no damage.

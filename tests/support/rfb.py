@@ -52,7 +52,7 @@ class RfbClient:
         deadline = time.monotonic() + timeout
         while True:
             try:
-                self._socket = socket.create_connection((host, port), 5)
+                self._socket = socket.create_connection((host, port), 30)
                 self._handshake()
                 return
             except (OSError, RfbError) as error:
@@ -96,7 +96,7 @@ class RfbClient:
     # ---- handshake ----
 
     def _handshake(self):
-        self._socket.settimeout(20)
+        self._socket.settimeout(60)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         version = self._receive(12)
         if not version.startswith(b"RFB 003."):
@@ -186,7 +186,7 @@ class RfbClient:
                 self._ask(incremental=False)
             changed = changed or brought is not None
 
-    def refresh(self, timeout=20):
+    def refresh(self, timeout=60):
         """Asks for the whole picture and waits until it is here, and not just the answer to what was asked before."""
         deadline = time.monotonic() + timeout
         self._pixels_since_refresh = 0
@@ -225,7 +225,7 @@ class RfbClient:
         """Moves the pointer by that much; only when the server wants steps."""
         self.pointer(STEP_ZERO + dx, STEP_ZERO + dy, buttons)
 
-    def wait_for(self, condition, what, timeout=20):
+    def wait_for(self, condition, what, timeout=60):
         """Reads on until condition() holds."""
         deadline = time.monotonic() + timeout
         while not condition():
