@@ -60,7 +60,7 @@ static bool fetch_keyboard(struct i8042 *controller)
 		}
 		controller->translated_break = false;
 		controller->output = byte;
-		controller->source = FROM_KEYBOARD;
+		controller->source = controller->keyboard.sent_key ? FROM_KEY : FROM_KEYBOARD;
 		return true;
 	}
 	return false;
@@ -82,8 +82,8 @@ static void tell_ready(const struct input_sink_listener *listener)
 
 bool i8042_keyboard_is_drained(const struct i8042 *controller)
 {
-	return ps2_keyboard_is_drained(&controller->keyboard) &&
-	       controller->source != FROM_KEYBOARD && controller->held_source != FROM_KEYBOARD;
+	return ps2_keyboard_is_drained(&controller->keyboard) && controller->source != FROM_KEY &&
+	       controller->held_source != FROM_KEY && !controller->key_aside;
 }
 
 bool i8042_mouse_is_drained(const struct i8042 *controller)
@@ -103,12 +103,16 @@ static void tell_keyboard_ready(struct i8042 *controller)
 void i8042_refill(struct i8042 *controller)
 {
 	uint8_t mode = controller->ram[0];
-	bool waits = controller->held_source == FROM_KEYBOARD && !(mode & MODE_KEYBOARD_OFF) &&
-		     ps2_keyboard_is_busy(&controller->keyboard);
-	if (controller->source == FROM_NOBODY && controller->held_source != FROM_NOBODY && !waits) {
+	if (controller->source == FROM_NOBODY && controller->held_source != FROM_NOBODY) {
 		controller->source = controller->held_source;
 		controller->output = controller->held;
 		controller->held_source = FROM_NOBODY;
+	}
+	if (controller->source == FROM_NOBODY && controller->key_aside &&
+		(mode & MODE_KEYBOARD_OFF || !ps2_keyboard_is_busy(&controller->keyboard))) {
+		controller->source = FROM_KEY;
+		controller->output = controller->aside;
+		controller->key_aside = false;
 	}
 	if (controller->source == FROM_NOBODY && !(mode & MODE_KEYBOARD_OFF))
 		(void)fetch_keyboard(controller);
@@ -129,7 +133,7 @@ void i8042_refill(struct i8042 *controller)
 
 void i8042_answer(struct i8042 *controller, enum i8042_source as, uint8_t byte)
 {
-	if (controller->source == FROM_KEYBOARD || controller->source == FROM_MOUSE) {
+	if (controller->source >= FROM_KEYBOARD) {
 		controller->held_source = controller->source;
 		controller->held = controller->output;
 	}
@@ -143,13 +147,17 @@ void i8042_answer(struct i8042 *controller, enum i8042_source as, uint8_t byte)
 
 void i8042_set_key_aside(struct i8042 *controller)
 {
-	if (controller->source != FROM_KEYBOARD || !controller->keyboard.sent_key ||
-		controller->held_source != FROM_NOBODY)
+	if (controller->source == FROM_KEY) {
+		controller->aside = controller->output;
+		controller->source = FROM_NOBODY;
+		i8042_update_irqs(controller); /* so that the answer has an edge */
+	} else if (controller->held_source == FROM_KEY) {
+		controller->aside = controller->held;
+		controller->held_source = FROM_NOBODY;
+	} else {
 		return;
-	controller->held_source = FROM_KEYBOARD;
-	controller->held = controller->output;
-	controller->source = FROM_NOBODY;
-	i8042_update_irqs(controller); /* so that the answer has an edge */
+	}
+	controller->key_aside = true;
 }
 
 /* What the two devices say, with the lock held. */
@@ -196,6 +204,7 @@ static void power_on(struct i8042 *controller)
 	controller->argument_of = 0;
 	controller->translated_break = false;
 	controller->source = controller->held_source = FROM_NOBODY;
+	controller->key_aside = false;
 	controller->output = 0;
 	ps2_keyboard_power_on(&controller->keyboard);
 	ps2_mouse_power_on(&controller->mouse);

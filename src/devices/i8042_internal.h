@@ -26,7 +26,8 @@ enum i8042_source {
 	FROM_NOBODY,     /* the output buffer is empty */
 	FROM_CONTROLLER, /* an answer; shows as the keyboard's */
 	FROM_CONTROLLER_AS_MOUSE,
-	FROM_KEYBOARD,
+	FROM_KEYBOARD, /* its answer to a command */
+	FROM_KEY,
 	FROM_MOUSE,
 };
 
@@ -50,10 +51,12 @@ struct i8042 {
 
 	enum i8042_source source;
 	uint8_t output;
-	/* A device's byte that an answer has pushed out of the output buffer. A key's comes back
-	 * when the keyboard has answered. */
+	/* A device's byte that an answer of the controller has pushed out of the output buffer. */
 	enum i8042_source held_source;
 	uint8_t held;
+	/* A key's byte that comes back when the keyboard has answered a command. */
+	bool key_aside;
+	uint8_t aside;
 
 	bool keyboard_level, mouse_level;
 	bool keyboard_waits, mouse_waits; /* a sink said -EAGAIN, or is asked when all is read */
