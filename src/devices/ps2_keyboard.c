@@ -80,9 +80,24 @@ bool ps2_keyboard_is_drained(const struct ps2_keyboard *keyboard)
 	return !keyboard->waiting && !keyboard->keys.count;
 }
 
+/* Whether one more belongs to the handful, or a new one begins. */
+static bool has_room(struct ps2_keyboard *keyboard)
+{
+	uint64_t now = timer_queue_now_ns(keyboard->rest_timer.queue);
+	if (keyboard->full)
+		return false;
+	if (ps2_keyboard_is_drained(keyboard) &&
+		now - keyboard->last_came_ns >= PS2_KEYBOARD_REST_MIN_NS)
+		keyboard->handful = 0;
+	return keyboard->handful < PS2_KEYBOARD_HANDFUL;
+}
+
 static void put_event(struct ps2_keyboard *keyboard, unsigned code, bool down)
 {
-	unsigned at = (keyboard->first_waiting + keyboard->waiting++) % PS2_KEYBOARD_EVENTS;
+	unsigned at = (keyboard->first_waiting + keyboard->waiting++) % PS2_KEYBOARD_HANDFUL;
+	keyboard->last_came_ns = timer_queue_now_ns(keyboard->rest_timer.queue);
+	if (!keyboard->handful++)
+		keyboard->handful_since_ns = keyboard->last_came_ns;
 	keyboard->events_waiting[at] = (struct ps2_key_event){
 		.code = (uint8_t)code,
 		.modifiers = keyboard->down[code] & (uint8_t)~DOWN,
@@ -104,7 +119,7 @@ static bool next_event(struct ps2_keyboard *keyboard, struct ps2_key_event *even
 	keyboard->stale = false;
 	while (keyboard->waiting) {
 		*event = keyboard->events_waiting[keyboard->first_waiting];
-		keyboard->first_waiting = (keyboard->first_waiting + 1) % PS2_KEYBOARD_EVENTS;
+		keyboard->first_waiting = (keyboard->first_waiting + 1) % PS2_KEYBOARD_HANDFUL;
 		keyboard->waiting--;
 		if (event->down || keyboard->told[event->code])
 			return true;
@@ -137,7 +152,7 @@ static void repeat_expired(void *opaque)
 		return;
 	/* A guest that does not keep up is not given a backlog; and where keys had to wait, the
 	 * release of this one may be among them. */
-	if (ps2_keyboard_is_drained(keyboard) && !keyboard->full) {
+	if (ps2_keyboard_is_drained(keyboard) && has_room(keyboard)) {
 		put_event(keyboard, keyboard->repeating, true);
 		keyboard->events.output(keyboard->events.opaque);
 	}
@@ -151,7 +166,7 @@ void ps2_keyboard_all_is_read(struct ps2_keyboard *keyboard)
 	if (!keyboard->full || keyboard->rests)
 		return;
 	now = timer_queue_now_ns(timer->queue);
-	rest = max_u64(now - keyboard->waiting_since_ns, PS2_KEYBOARD_REST_MIN_NS);
+	rest = max_u64(now - keyboard->handful_since_ns, PS2_KEYBOARD_REST_MIN_NS);
 	keyboard->rests = true;
 	timer_arm(timer, now + min_u64(rest, PS2_KEYBOARD_REST_MAX_NS));
 }
@@ -160,6 +175,7 @@ static void rest_expired(void *opaque)
 {
 	struct ps2_keyboard *keyboard = opaque;
 	keyboard->full = keyboard->rests = false;
+	keyboard->handful = 0;
 	if (keyboard->repeating)
 		arm_repeat(keyboard, repeat_delay_ns(keyboard));
 	keyboard->events.room(keyboard->events.opaque);
@@ -326,11 +342,10 @@ int ps2_keyboard_key(struct ps2_keyboard *keyboard, unsigned code, bool down)
 	}
 	if (!down && !keyboard->down[code])
 		return 0;
-	keyboard->full |= keyboard->waiting == PS2_KEYBOARD_EVENTS;
-	if (keyboard->full)
+	if (!has_room(keyboard)) {
+		keyboard->full = true;
 		return -EAGAIN;
-	if (ps2_keyboard_is_drained(keyboard))
-		keyboard->waiting_since_ns = timer_queue_now_ns(keyboard->rest_timer.queue);
+	}
 	if (down)
 		keyboard->down[code] = (uint8_t)(DOWN | held_modifiers(keyboard));
 	put_event(keyboard, code, down);
@@ -373,6 +388,7 @@ void ps2_keyboard_power_on(struct ps2_keyboard *keyboard)
 	memset(keyboard->told, 0, sizeof(keyboard->told));
 	keyboard->last_sent = 0;
 	keyboard->full = keyboard->rests = false;
+	keyboard->handful = 0;
 	timer_disarm(&keyboard->rest_timer);
 	reset_state(keyboard);
 }

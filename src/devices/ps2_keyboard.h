@@ -8,14 +8,18 @@
 #include "devices/ps2_queue.h"
 
 #define PS2_KEYBOARD_CODES 256u
-/* So many presses and releases wait here, and once there were more, others are taken only a while
- * after the host has read them all: as long as it took for that, within these limits. It is what a
- * guest stands whose keys come faster than from any keyboard: Linux gives a controller up that
- * still has something after 128 bytes (i8042_flush), and programs lose keys when 21 have come
- * before they look (evdev's buffer of 64 events, three to a key). */
-#define PS2_KEYBOARD_EVENTS      6u
-#define PS2_KEYBOARD_REST_MIN_NS (5 * NS_PER_MS)
-#define PS2_KEYBOARD_REST_MAX_NS (50 * NS_PER_MS)
+/* Keys go to the host by the handful: after so many presses and releases without a quiet while in
+ * between it has to have read them all, and gets others only after a rest. A rest is as long as the
+ * handful took, within these limits; with the shortest a handful of some nine bytes in 10 ms is
+ * what the wire of a real keyboard carries at most (11 bits a byte, 10 kHz). So a flood comes no
+ * faster than hosts have to stand, and a key or a chord by itself does not wait.
+ *
+ * What hosts do not stand: Linux gives a controller up that still has something after 128 bytes
+ * (i8042_flush), and programs lose keys when 21 have come before they look (evdev's buffer of 64
+ * events, three to a key). */
+#define PS2_KEYBOARD_HANDFUL     6u
+#define PS2_KEYBOARD_REST_MIN_NS (10 * NS_PER_MS)
+#define PS2_KEYBOARD_REST_MAX_NS (100 * NS_PER_MS)
 
 struct ps2_key_event {
 	uint8_t code, modifiers;
@@ -35,15 +39,18 @@ struct ps2_keyboard {
 	struct timer repeat_timer, rest_timer;
 
 	struct ps2_queue answers;
-	struct ps2_key_event events_waiting[PS2_KEYBOARD_EVENTS];
+	struct ps2_key_event events_waiting[PS2_KEYBOARD_HANDFUL];
 	unsigned first_waiting, waiting;
-	uint64_t waiting_since_ns;
+	/* Of the present handful: how many have come, those included that are read; when the first
+	 * and the last did. */
+	unsigned handful;
+	uint64_t handful_since_ns, last_came_ns;
 	bool full, rests; /* a key found no room; all is read, and the timer runs that ends this */
 	/* The scan code under way, and what the host knows once it has all of it. */
 	struct ps2_queue keys;
 	struct ps2_key_event sending;
 	uint8_t last_sent; /* for the resend command */
-	bool sent_key;     /* and that was a key's, not an answer */
+	bool sent_key;     /* the last byte was a key's, not an answer */
 	uint8_t command;   /* waits for its argument; 0: none */
 	bool scanning;
 	uint8_t set; /* 1 or 2 */

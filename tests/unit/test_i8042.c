@@ -12,6 +12,9 @@
 #include "fake_irq.h"
 #include "port_io.h"
 
+/* What the keyboard lets pass at least between two handfuls of keys. */
+#define REST_NS (10 * NS_PER_MS)
+
 struct fixture {
 	struct bus *bus;
 	struct timer_queue *timers;
@@ -138,7 +141,16 @@ static void mouse_command(struct fixture *f, uint8_t byte)
 	assert_int_equal(from(f, true), 0xfa);
 }
 
+/* A key of somebody who types no faster than the guest reads, and than the keyboard's wire carries;
+ * see keyboard_flood_is_no_faster_than_the_wire for others. */
 static int key(struct fixture *f, unsigned code, bool down)
+{
+	if (!(status(f) & 0x01))
+		timer_queue_advance(f->timers, REST_NS);
+	return f->keyboard->ops->key(f->keyboard, code, down);
+}
+
+static int key_at_once(struct fixture *f, unsigned code, bool down)
 {
 	return f->keyboard->ops->key(f->keyboard, code, down);
 }
@@ -439,6 +451,46 @@ static void i8042_key_that_was_not_read_comes_after_the_command(void **state)
 	key(f, KEY_C, false);
 	expect_keys(f, "\xae");
 	expect_nothing(f);
+	/* Two commands, and the key that comes back after the first is still not read. */
+	key(f, KEY_D, true);
+	data(f, 0xee);
+	expect_keys(f, "\xee");
+	data(f, 0xee);
+	expect_keys(f, "\xee\x20");
+	expect_nothing(f);
+}
+
+/* An answer of the controller, one of the keyboard, a key and motion: nothing takes the place of
+ * another. */
+static void i8042_bytes_that_answers_push_aside_all_come(void **state)
+{
+	struct fixture *f = *state;
+	enable_mouse(f);
+	/* The keyboard's answer is pushed out, and is not taken for a key that has to wait. */
+	data(f, 0xed);
+	command(f, 0x20);
+	assert_int_equal(from(f, false) & 0x40, 0x40);
+	expect_keys(f, "\xfa");
+	data(f, 0x00);
+	expect_keys(f, "\xfa");
+	/* A key is set aside, a mouse's byte is pushed out. */
+	key(f, KEY_A, true);
+	move(f, 1, 0);
+	data(f, 0xed);
+	expect_keys(f, "\xfa");
+	command(f, 0xaa);
+	expect_keys(f, "\x55");
+	expect_mouse(f, "\x08\x01\x00");
+	expect_nothing(f);
+	data(f, 0x00);
+	expect_keys(f, "\xfa\x1e");
+	/* A key is pushed out, and then has to wait for the keyboard's answer, too. */
+	key(f, KEY_A, false);
+	command(f, 0xaa);
+	data(f, 0xee);
+	expect_keys(f, "\x55\xee\x9e");
+	assert_true(f->keyboard->ops->drained(f->keyboard));
+	expect_nothing(f);
 }
 
 static void keyboard_reset_passes_its_test(void **state)
@@ -632,7 +684,7 @@ static void keyboard_full_queue_takes_whole_codes_only(void **state)
 		assert_int_equal(from(f, false), want);
 	}
 	assert_int_equal(bytes, taken * 6);
-	timer_queue_advance(f->timers, 5 * NS_PER_MS);
+	timer_queue_advance(f->timers, REST_NS);
 	assert_int_equal(f->ready, 1);
 	assert_in_range(bytes, 1, 127); /* more would make Linux's flush give the controller up */
 }
@@ -736,9 +788,9 @@ static void keyboard_rests_when_all_is_read(void **state)
 		bytes++;
 	}
 	assert_in_range(bytes, 1, 128);
-	assert_int_equal(key(f, KEY_A, true), -EAGAIN);
-	timer_queue_advance(f->timers, 4 * NS_PER_MS);
-	assert_int_equal(key(f, KEY_A, true), -EAGAIN);
+	assert_int_equal(key_at_once(f, KEY_A, true), -EAGAIN);
+	timer_queue_advance(f->timers, REST_NS - NS_PER_MS);
+	assert_int_equal(key_at_once(f, KEY_A, true), -EAGAIN);
 	assert_int_equal(f->ready, 0);
 	timer_queue_advance(f->timers, NS_PER_MS);
 	assert_int_equal(f->ready, 1);
@@ -759,6 +811,30 @@ static void keyboard_rests_when_all_is_read(void **state)
 	assert_int_equal(f->ready, 1);
 	timer_queue_advance(f->timers, NS_PER_MS);
 	assert_int_equal(f->ready, 2);
+}
+
+/* However fast the guest's driver reads, its programs need their time. A byte of 11 bits takes
+ * 1.1 ms on the line at 10 kHz, the slowest clock that a keyboard may have; and evdev keeps 21
+ * presses and releases for who looks every 30 ms. */
+static void keyboard_flood_is_no_faster_than_the_wire(void **state)
+{
+	struct fixture *f = *state;
+	unsigned bytes = 0, unseen = 0;
+	bool down = true;
+	for (unsigned ms = 0; ms < 1000; ms++) {
+		if (ms % 30 == 0)
+			unseen = 0;
+		while (key_at_once(f, KEY_A, down) == 0) {
+			while (status(f) & 0x01)
+				port_in(f->bus, 0x60);
+			bytes += down ? 1 : 2; /* set 2: a release has a prefix */
+			unseen++;
+			down = !down;
+		}
+		assert_in_range(unseen, 0, 21);
+		timer_queue_advance(f->timers, NS_PER_MS);
+	}
+	assert_in_range(bytes, 800, 1000);
 }
 
 static void i8042_tells_when_the_guest_has_read_all(void **state)
@@ -798,7 +874,7 @@ static void keyboard_repeats_no_key_whose_release_may_wait(void **state)
 	for (unsigned i = KEY_1; i < code; i++)
 		assert_int_equal(from(f, false), i);
 	/* Nobody has come back with what was refused. */
-	timer_queue_advance(f->timers, 540 * NS_PER_MS);
+	timer_queue_advance(f->timers, 590 * NS_PER_MS);
 	expect_nothing(f);
 	timer_queue_advance(f->timers, 20 * NS_PER_MS);
 	assert_int_equal(from(f, false), code - 1); /* it is held indeed */
@@ -1317,6 +1393,7 @@ int main(void)
 		TEST(i8042_masked_interrupt_comes_when_enabled),
 		TEST(i8042_answer_goes_before_the_second_half_of_a_scancode),
 		TEST(i8042_key_that_was_not_read_comes_after_the_command),
+		TEST(i8042_bytes_that_answers_push_aside_all_come),
 		TEST(i8042_reset_is_power_on),
 		TEST(i8042_user_and_guest_at_once_keep_sequences_whole),
 		TEST(keyboard_reset_passes_its_test),
@@ -1331,6 +1408,7 @@ int main(void)
 		TEST(keyboard_release_after_reset_is_swallowed),
 		TEST(keyboard_commands_leave_no_key_stuck),
 		TEST(keyboard_rests_when_all_is_read),
+		TEST(keyboard_flood_is_no_faster_than_the_wire),
 		TEST(keyboard_repeats_no_key_whose_release_may_wait),
 		TEST(i8042_tells_when_the_guest_has_read_all),
 		TEST(keyboard_answers_each_command_as_the_book_has_it),
