@@ -56,6 +56,7 @@ class TightClient(RfbClient):
             self._tight(width, height)
         else:
             raise RfbError(f"encoding {encoding} was not asked for")
+        self._pixels_since_refresh += width * height
         return True
 
 
