@@ -39,6 +39,10 @@ struct device_memory_ops {
 	void (*disarm)(struct device_memory *memory);
 	/* Zeroes the first `bytes`; all of the memory counts as dirty then. */
 	void (*clear)(struct device_memory *memory, uint64_t bytes);
+	/* A number that grows whenever the memory may have been written, watched or not: as long as
+	 * it is the same as before the last collect_dirty, there is nothing to collect or to read
+	 * again. Much cheaper than either. 0: nobody knows. May be NULL: the same. */
+	uint64_t (*activity)(struct device_memory *memory);
 };
 
 struct device_memory {

@@ -76,6 +76,8 @@ struct display_source_ops {
 	 * source has to be looked at. */
 	int (*arm)(struct display_source *source, int bell);
 	void (*disarm)(struct display_source *source);
+	/* As device_memory's activity, over video memory alone. May be NULL. */
+	uint64_t (*activity)(struct display_source *source);
 };
 
 struct display_source {

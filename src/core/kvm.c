@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <linux/kvm.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
@@ -121,6 +122,11 @@ int kvm_create(struct kvm *kvm, const char *path, struct error *err)
 		goto close_device;
 	}
 	kvm->run_bytes = (size_t)ret;
+	kvm->vcpu_clocks = calloc(kvm->max_vcpus, sizeof(*kvm->vcpu_clocks));
+	if (!kvm->vcpu_clocks) {
+		ret = error_set(err, ENOMEM, "%s: out of memory", path);
+		goto close_device;
+	}
 
 	do {
 		kvm->vm_fd = ioctl(kvm->device_fd, KVM_CREATE_VM, 0);
@@ -131,14 +137,17 @@ int kvm_create(struct kvm *kvm, const char *path, struct error *err)
 			strerror(-ret),
 			ret == -EBUSY ? "another hypervisor may hold the processor"
 				      : "vmgui doctor tells more");
-		goto close_device;
+		goto free_clocks;
 	}
 	/* Only some Intel processors need these; others refuse or ignore them. */
 	(void)kvm_vm_ioctl(kvm, KVM_SET_IDENTITY_MAP_ADDR, &identity_map);
 	(void)kvm_vm_ioctl(kvm, KVM_SET_TSS_ADDR, (void *)TSS_GPA);
 	pthread_mutex_init(&kvm->slots_lock, NULL);
+	pthread_mutex_init(&kvm->clocks_lock, NULL);
 	return 0;
 
+free_clocks:
+	free(kvm->vcpu_clocks);
 close_device:
 	close(kvm->device_fd);
 	kvm->device_fd = -1;
@@ -185,6 +194,34 @@ void kvm_connect_doorbells(struct kvm *kvm, struct bus *ports, struct bus *mmio)
 	bus_connect_doorbells(mmio, &ops);
 }
 
+void kvm_add_vcpu_thread(struct kvm *kvm, pthread_t thread)
+{
+	pthread_mutex_lock(&kvm->clocks_lock);
+	if (kvm->vcpu_clock_count < kvm->max_vcpus &&
+		pthread_getcpuclockid(thread, &kvm->vcpu_clocks[kvm->vcpu_clock_count]) == 0)
+		kvm->vcpu_clock_count++;
+	else
+		kvm->vcpu_clocks_missing = true;
+	pthread_mutex_unlock(&kvm->clocks_lock);
+}
+
+uint64_t kvm_vcpu_time_ns(struct kvm *kvm)
+{
+	uint64_t sum = 0;
+	bool known;
+
+	pthread_mutex_lock(&kvm->clocks_lock);
+	known = !kvm->vcpu_clocks_missing;
+	for (unsigned i = 0; known && i < kvm->vcpu_clock_count; i++) {
+		struct timespec time;
+
+		known = clock_gettime(kvm->vcpu_clocks[i], &time) == 0; /* or it has ended */
+		sum += (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
+	}
+	pthread_mutex_unlock(&kvm->clocks_lock);
+	return known ? sum : 0;
+}
+
 void kvm_end(struct kvm *kvm)
 {
 	pthread_mutex_lock(&kvm->slots_lock);
@@ -200,4 +237,6 @@ void kvm_destroy(struct kvm *kvm)
 	close(kvm->device_fd);
 	kvm->vm_fd = kvm->device_fd = -1;
 	pthread_mutex_destroy(&kvm->slots_lock);
+	pthread_mutex_destroy(&kvm->clocks_lock);
+	free(kvm->vcpu_clocks);
 }

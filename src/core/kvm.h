@@ -11,6 +11,7 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <time.h>
 
 #include "core/bus.h"
 #include "core/device_memory.h"
@@ -40,6 +41,11 @@ struct kvm {
 	struct device_memory *memories[KVM_MAX_DEVICE_MEMORIES];
 	unsigned memory_count;
 	atomic_uint disarms; /* how often memory was made writable again */
+	pthread_mutex_t clocks_lock;
+	/* clocks_lock: of the vCPU threads' processor time; there is room for max_vcpus */
+	clockid_t *vcpu_clocks;
+	unsigned vcpu_clock_count;
+	bool vcpu_clocks_missing; /* clocks_lock: there are more vCPUs than that */
 };
 
 #define KVM_DEFAULT_PATH "/dev/kvm"
@@ -59,6 +65,12 @@ int kvm_vm_ioctl(const struct kvm *kvm, unsigned long request, void *argument);
 
 /* From now on the kernel rings these buses' doorbells. */
 void kvm_connect_doorbells(struct kvm *kvm, struct bus *ports, struct bus *mmio);
+
+/* A vCPU's thread has begun. */
+void kvm_add_vcpu_thread(struct kvm *kvm, pthread_t thread);
+/* The processor time that all vCPU threads have had; 0: not known. As long as it stays the same
+ * none of them has run, and so nothing has changed that only they change. Any thread. */
+uint64_t kvm_vcpu_time_ns(struct kvm *kvm);
 
 /* Maps RAM; once, before the vCPUs run. */
 VMGUI_MUST_USE int kvm_map_ram(struct kvm *kvm, const struct guest_mem *mem, struct error *err);

@@ -49,7 +49,8 @@ struct kvm_memory {
 	int bell;                    /* lock; -1: not armed */
 	uint64_t armed_start;        /* lock; the pages that are armed while there is a bell */
 	uint64_t armed_bytes;
-	bool has_stores;   /* lock */
+	bool has_stores;          /* lock */
+	_Atomic uint64_t changes; /* how often has_stores or all_dirty was set */
 	bool keeps_log;    /* immutable: reading KVM's log does not protect the pages in it */
 	uint64_t *stores;  /* lock: what we wrote for the guest, which KVM does not log */
 	uint64_t bitmap[]; /* lock: room for one dirty log, then for stores */
@@ -143,6 +144,13 @@ static bool ring(struct kvm_memory *memory)
 	return true;
 }
 
+/* Lock held: all of it is new. */
+static void set_all_dirty(struct kvm_memory *memory)
+{
+	memory->all_dirty = true;
+	atomic_fetch_add(&memory->changes, 1);
+}
+
 static int memory_map(struct device_memory *base, uint64_t gpa)
 {
 	struct kvm_memory *memory = from_base(base);
@@ -156,7 +164,7 @@ static int memory_map(struct device_memory *base, uint64_t gpa)
 	if (memory->mapped_gpa)
 		(void)set_slot(memory->kvm, memory->slot, 0, memory->mapped_gpa, 0, memory->bytes);
 	memory->mapped_gpa = 0;
-	memory->all_dirty = true;
+	set_all_dirty(memory);
 	(void)ring(memory);
 	ret = set_slot(memory->kvm, memory->slot, KVM_MEM_LOG_DIRTY_PAGES, gpa, base->size_bytes,
 		memory->bytes);
@@ -178,7 +186,7 @@ static void memory_unmap(struct device_memory *base)
 	if (memory->mapped_gpa) {
 		(void)set_slot(memory->kvm, memory->slot, 0, memory->mapped_gpa, 0, memory->bytes);
 		memory->mapped_gpa = 0;
-		memory->all_dirty = true;
+		set_all_dirty(memory);
 		(void)ring(memory);
 	}
 	pthread_mutex_unlock(&memory->lock);
@@ -295,9 +303,20 @@ static void memory_clear(struct device_memory *base, uint64_t bytes)
 		pthread_mutex_unlock(&memory->lock);
 	}
 	pthread_mutex_lock(&memory->lock);
-	memory->all_dirty = true;
+	set_all_dirty(memory);
 	(void)ring(memory);
 	pthread_mutex_unlock(&memory->lock);
+}
+
+/* The guest writes when a vCPU runs, and else nobody does but we ourselves. A vCPU that is in the
+ * guest as its clock is read is seen to have moved on at the next reading. Both numbers only grow,
+ * so the same sum means that neither has. */
+static uint64_t memory_activity(struct device_memory *base)
+{
+	struct kvm_memory *memory = from_base(base);
+	uint64_t time_ns = kvm_vcpu_time_ns(memory->kvm);
+
+	return time_ns ? time_ns + atomic_load(&memory->changes) : 0;
 }
 
 bool kvm_memory_faulted(struct kvm *kvm, unsigned disarms)
@@ -333,6 +352,7 @@ static void store(struct kvm_memory *memory, uint64_t offset, const void *data, 
 	for (; page <= (offset + length - 1) / PAGE_BYTES; page++)
 		memory->stores[page / 64] |= UINT64_C(1) << page % 64;
 	memory->has_stores = true;
+	atomic_fetch_add(&memory->changes, 1);
 }
 
 bool kvm_memory_store(struct kvm *kvm, uint64_t gpa, const void *data, unsigned length)
@@ -361,6 +381,7 @@ static const struct device_memory_ops memory_ops = {
 	.arm = memory_arm,
 	.disarm = memory_disarm,
 	.clear = memory_clear,
+	.activity = memory_activity,
 };
 
 int kvm_memory_create(struct kvm *kvm, const char *owner, uint64_t size_bytes,

@@ -339,6 +339,7 @@ int vcpu_start(struct vcpu *vcpu, struct error *err)
 	vcpu->has_thread = true;
 	snprintf(name, sizeof(name), "vcpu%u", vcpu->index);
 	pthread_setname_np(vcpu->thread, name);
+	kvm_add_vcpu_thread(&vcpu->machine->kvm, vcpu->thread);
 	return 0;
 }
 

@@ -151,12 +151,20 @@ static void source_disarm(struct display_source *source)
 	pthread_mutex_unlock(&vga->publish_lock);
 }
 
+static uint64_t source_activity(struct display_source *source)
+{
+	struct device_memory *memory = from_source(source)->memory;
+
+	return memory->ops->activity ? memory->ops->activity(memory) : 0;
+}
+
 static const struct display_source_ops source_ops = {
 	.get_mode = source_get_mode,
 	.collect_damage = source_collect_damage,
 	.get_palette = source_get_palette,
 	.arm = source_arm,
 	.disarm = source_disarm,
+	.activity = source_activity,
 };
 
 /* ---- Ports ---- */

@@ -24,6 +24,8 @@ struct fake_memory {
 	int arm_error;                   /* returned by arm instead, if not 0 */
 	unsigned arms, looks;            /* under lock: how often it was armed, and collected */
 	unsigned watched;                /* under lock: pages, when it was collected last */
+	bool tells_activity;             /* set before there are threads */
+	uint64_t changes;                /* under lock */
 };
 
 static inline unsigned fake_memory_arms(struct fake_memory *memory)
@@ -102,8 +104,20 @@ static inline void fake_memory_clear(struct device_memory *base, uint64_t bytes)
 	memset(memory->bytes, 0, bytes);
 	pthread_mutex_lock(&memory->lock);
 	memset(memory->dirty, 0xff, memory->words * sizeof(*memory->dirty));
+	memory->changes++;
 	fake_memory_ring(memory);
 	pthread_mutex_unlock(&memory->lock);
+}
+
+static inline uint64_t fake_memory_activity(struct device_memory *base)
+{
+	struct fake_memory *memory = container_of(base, struct fake_memory, base);
+	uint64_t changes;
+
+	pthread_mutex_lock(&memory->lock);
+	changes = memory->changes;
+	pthread_mutex_unlock(&memory->lock);
+	return memory->tells_activity ? 1 + changes : 0;
 }
 
 static inline int fake_memory_map(struct device_memory *base, uint64_t gpa)
@@ -147,7 +161,8 @@ static inline int fake_memory_collect(
 static inline struct fake_memory *fake_memory_create(uint64_t size_bytes)
 {
 	static const struct device_memory_ops ops = { fake_memory_map, fake_memory_unmap,
-		fake_memory_collect, fake_memory_arm, fake_memory_disarm, fake_memory_clear };
+		fake_memory_collect, fake_memory_arm, fake_memory_disarm, fake_memory_clear,
+		fake_memory_activity };
 	struct fake_memory *memory = calloc(1, sizeof(*memory));
 
 	if (!memory)
@@ -178,6 +193,7 @@ static inline void fake_memory_log(struct fake_memory *memory, uint64_t first, u
 {
 	for (uint64_t page = first; page <= last; page++)
 		memory->dirty[page / 64] |= UINT64_C(1) << page % 64;
+	memory->changes++;
 }
 
 /* As KVM does: the bytes first, the log after them. */

@@ -68,6 +68,11 @@ static inline int fake_source_collect(
 	return fake_memory_collect(&source->memory->base, bitmap, watched, words);
 }
 
+static inline uint64_t fake_source_activity(struct display_source *base)
+{
+	return fake_memory_activity(&container_of(base, struct fake_source, base)->memory->base);
+}
+
 static inline uint32_t fake_source_get_palette(struct display_source *base, uint32_t palette[256])
 {
 	struct fake_source *source = container_of(base, struct fake_source, base);
@@ -83,7 +88,8 @@ static inline uint32_t fake_source_get_palette(struct display_source *base, uint
 static inline struct fake_source *fake_source_create(uint64_t vram_bytes)
 {
 	static const struct display_source_ops ops = { fake_source_get_mode, fake_source_collect,
-		fake_source_get_palette, fake_source_arm, fake_source_disarm };
+		fake_source_get_palette, fake_source_arm, fake_source_disarm,
+		fake_source_activity };
 	struct fake_source *source = calloc(1, sizeof(*source));
 
 	if (!source)
