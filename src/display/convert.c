@@ -122,7 +122,7 @@ void convert_row(enum pixel_format format, bool big_endian, const uint8_t *sourc
 	}
 }
 
-GUEST_RACE static bool same_8888(
+GUEST_RACE static uint32_t same_8888(
 	const struct unaligned_u32 *source, uint32_t count, const uint32_t *shown)
 {
 	for (uint32_t start = 0, end; start < count; start = end) {
@@ -133,16 +133,17 @@ GUEST_RACE static bool same_8888(
 		for (uint32_t i = start; i < end; i++)
 			difference |= source[i].value ^ shown[i];
 		if (difference & 0xffffff)
-			return false;
+			return start;
 	}
-	return true;
+	return count;
 }
 
-bool convert_is_same(enum pixel_format format, bool big_endian, const uint8_t *source,
+uint32_t convert_same_pixels(enum pixel_format format, bool big_endian, const uint8_t *source,
 	uint32_t count, const uint32_t *shown)
 {
-	return format == PIXEL_XRGB8888 && !big_endian &&
-	       same_8888((const struct unaligned_u32 *)source, count, shown);
+	if (format != PIXEL_XRGB8888 || big_endian)
+		return 0;
+	return same_8888((const struct unaligned_u32 *)source, count, shown);
 }
 
 bool convert_differs(

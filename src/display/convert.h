@@ -10,9 +10,10 @@
 void convert_row(enum pixel_format format, bool big_endian, const uint8_t *source, uint32_t count,
 	const uint32_t palette[256], uint32_t *target);
 
-/* True if `count` pixels are what is shown already; false if they are not, or if only conversion
- * can tell. A first look, at half the cost. */
-bool convert_is_same(enum pixel_format format, bool big_endian, const uint8_t *source,
+/* How many of `count` pixels from the first on are what is shown already, as far as can be told
+ * without converting: 0 if that takes conversion, else the difference is within the next 64. A
+ * first look, at half the cost. */
+uint32_t convert_same_pixels(enum pixel_format format, bool big_endian, const uint8_t *source,
 	uint32_t count, const uint32_t *shown);
 
 /* Compares two rows of count pixels. False if they are the same; else the first and last pixels

@@ -297,6 +297,63 @@ static void refresh_watches_what_changes_until_it_is_quiet(void **state)
 	assert_int_equal(f->count, 1);
 }
 
+/* A source that tells whether anybody writes is neither asked for its pages nor read while nobody
+ * does; the pages that are watched become quiet all the same. */
+static void refresh_of_an_idle_guest_looks_at_nothing(void **state)
+{
+	struct fixture *f = *state;
+	struct fake_memory *memory = f->source->memory;
+	unsigned looks;
+
+	memory->tells_activity = true;
+	fake_source_set_mode(f->source, 1024, 768, PIXEL_XRGB8888, 0, 0);
+	sync_and_look(f);
+	for (uint32_t i = 0; i < 3; i++) {
+		fake_source_put(f->source, 10, 100, i + 1);
+		sync_and_look(f);
+		assert_int_equal(f->count, 1);
+	}
+	assert_int_not_equal(memory->watched, 0);
+	looks = fake_memory_looks(memory);
+	for (int i = 0; i < 70; i++)
+		sync_and_look(f);
+	assert_int_equal(fake_memory_looks(memory), looks);
+	/* elsewhere, so that the page has been quiet for as long as that */
+	for (uint32_t i = 0; i < 2; i++) {
+		fake_source_put(f->source, 10, 700, i + 1);
+		sync_and_look(f);
+		assert_int_equal(f->count, 1);
+	}
+	assert_int_equal(memory->watched, 1);
+	fake_source_put(f->source, 10, 100, 0x808080);
+	sync_and_look(f);
+	assert_int_equal(f->count, 1);
+}
+
+/* What changes the picture without a write is seen as well. */
+static void refresh_of_an_idle_guest_follows_mode_and_palette(void **state)
+{
+	struct fixture *f = *state;
+
+	f->source->memory->tells_activity = true;
+	fake_source_set_mode(f->source, 320, 200, PIXEL_INDEX8, 0, 0);
+	fake_source_fill(f->source, 5, 6, 7, 8, 3);
+	sync_and_look(f);
+	sync_and_look(f);
+	assert_int_equal(f->count, 0);
+	fake_source_set_palette(f->source, 3, 0x123456);
+	sync_and_look(f);
+	assert_int_equal(f->count, 1);
+	fake_source_set_blank(f->source, true);
+	sync_and_look(f);
+	assert_int_not_equal(f->count, 0);
+	sync_and_look(f);
+	assert_int_equal(f->count, 0);
+	fake_source_set_blank(f->source, false);
+	sync_and_look(f);
+	assert_int_not_equal(f->count, 0);
+}
+
 static void refresh_watching_loses_nothing_as_modes_change(void **state)
 {
 	struct fixture *f = *state;
@@ -305,6 +362,7 @@ static void refresh_watching_loses_nothing_as_modes_change(void **state)
 	for (unsigned round = 0; round < 600; round++) {
 		unsigned writes = (unsigned)rand_r(&seed) % 3;
 
+		f->source->memory->tells_activity = round % 200 >= 100;
 		/* two pictures in memory, one of which is shown, and a third one that overlaps */
 		if (round % 16 == 0)
 			fake_source_set_mode(f->source, 64, 32, PIXEL_XRGB8888,
@@ -761,6 +819,7 @@ static void refresh_surface_is_exact_once_the_guest_rests(void **state)
 	pthread_t guest;
 	struct error err;
 
+	f->source->memory->tells_activity = true;
 	fake_source_set_mode(f->source, 640, 480, PIXEL_XRGB8888, 0, 0);
 	assert_int_equal(refresh_start(f->refresh, &err), 0);
 	assert_int_equal(pthread_create(&guest, NULL, draw, f), 0);
@@ -788,6 +847,8 @@ int main(void)
 		test(refresh_last_byte_of_memory_is_reached_not_passed),
 		test(refresh_mode_outside_memory_is_not_drawn),
 		test(refresh_watches_what_changes_until_it_is_quiet),
+		test(refresh_of_an_idle_guest_looks_at_nothing),
+		test(refresh_of_an_idle_guest_follows_mode_and_palette),
 		test(refresh_watching_loses_nothing_as_modes_change),
 		test(refresh_without_a_dirty_log_compares_everything),
 		test(refresh_thread_shows_changes_by_itself),
