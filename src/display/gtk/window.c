@@ -5,6 +5,7 @@
 
 #include "display/gtk/window.h"
 #include "display/window_memory.h"
+#include "display/window_title.h"
 
 #define FIRST_WIDTH  640
 #define FIRST_HEIGHT 480
@@ -32,38 +33,17 @@ bool window_has_guest_focus(struct window *window)
 
 /* ---- Title and status ---- */
 
-static const char *state_name(enum vm_state state)
-{
-	switch (state) {
-	case VM_RUNNING:
-		return "running";
-	case VM_PAUSED:
-		return "paused";
-	case VM_POWERING_DOWN:
-		return "powering down";
-	case VM_ENDED:
-		break;
-	}
-	return "ended";
-}
-
 static void refresh_title(struct window *window)
 {
-	const struct vm_control *control = window->host->control;
-	const char *release = window->settings->release.text, *reason = NULL;
-	char size[32] = "no picture", title[sizeof(window->title)];
+	const struct window_facts facts = { .state = window->state,
+		.width = window->view.image ? (uint32_t)window->view.picture.width : 0,
+		.height = window->view.image ? (uint32_t)window->view.picture.height : 0,
+		.has_input = window->source != NULL,
+		.capabilities = atomic_load(&window->capabilities),
+		.grabbed = window->grabbed };
+	char title[sizeof(window->title)];
 
-	if (window->view.image)
-		snprintf(size, sizeof(size), "%dx%d", window->view.picture.width,
-			window->view.picture.height);
-	if (window->state == VM_ENDED) {
-		release = "";
-		if (control->end_reason)
-			reason = control->end_reason(control->opaque);
-	}
-	snprintf(title, sizeof(title), "%.64s - %s - %s%s%s%s", window->host->guest_name,
-		reason ? reason : state_name(window->state), size, *release ? " - " : "", release,
-		*release ? " releases the mouse" : "");
+	window_title(window->host, &facts, title, sizeof(title));
 	if (!strcmp(title, window->title))
 		return;
 	strcpy(window->title, title);
@@ -86,7 +66,8 @@ void window_refresh_status(struct window *window)
 	char text[sizeof(window->status)];
 	size_t length;
 
-	length = (size_t)snprintf(text, sizeof(text), "%s", state_name(window->state));
+	refresh_title(window);
+	length = (size_t)snprintf(text, sizeof(text), "%s", window_state_name(window->state));
 	if (window->view.image)
 		length += (size_t)snprintf(text + length, sizeof(text) - length,
 			" · %d × %d at %u %%", window->view.picture.width,
@@ -132,8 +113,7 @@ void window_count_frames(struct window *window)
 
 static void show_end(struct window *window)
 {
-	const struct vm_control *control = window->host->control;
-	const char *reason = control->end_reason ? control->end_reason(control->opaque) : NULL;
+	const char *reason = window_end_reason(window->host, window->state);
 	char text[256];
 
 	pointer_set_grab(window, false);
@@ -159,7 +139,6 @@ void window_refresh(struct window *window)
 			show_end(window);
 	}
 	pointer_refresh(window);
-	refresh_title(window);
 	window_refresh_status(window);
 	actions_refresh(window);
 }
@@ -318,10 +297,8 @@ static void on_view_changed(void *opaque, bool new_size)
 {
 	struct window *window = opaque;
 
-	if (new_size) {
+	if (new_size)
 		window_adapt_size(window);
-		refresh_title(window);
-	}
 	window_refresh_status(window);
 }
 

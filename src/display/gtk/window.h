@@ -66,7 +66,7 @@ struct window {
 	enum vm_state state;
 	guint rate_timer; /* 0: no frames */
 	unsigned rate, frames_before;
-	char title[192], status[192];
+	char title[256], status[192];
 
 	/* keyboard.c */
 	struct input_source *source; /* NULL: no input devices */
@@ -121,8 +121,8 @@ void window_wake(struct window *window, unsigned news);
 VMGUI_MUST_USE int window_create(struct window *window, struct error *err);
 void window_destroy(struct window *window); /* NULL widgets are fine */
 void window_refresh(struct window *window); /* title, status, actions, pointer: as things are */
-void window_refresh_status(struct window *window);
-void window_count_frames(struct window *window); /* there is a new picture */
+void window_refresh_status(struct window *window); /* title and status */
+void window_count_frames(struct window *window);   /* there is a new picture */
 /* The guest's picture has another size, or the user wants another scale. */
 void window_adapt_size(struct window *window);
 void window_set_accessible(GtkWidget *widget, const char *name, const char *description);

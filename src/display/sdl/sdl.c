@@ -20,6 +20,7 @@
 #include "display/sdl/x11.h"
 #include "display/sdl/x11_guard.h"
 #include "display/session_bus.h"
+#include "display/window_title.h"
 
 MODULE_DEFINE();
 
@@ -60,49 +61,17 @@ static void on_room(void *opaque)
 
 /* --- what the window says --- */
 
-static const char *state_name(const struct sdl_window *sdl)
-{
-	const struct vm_control *control = sdl->host->control;
-	const char *reason = NULL;
-
-	switch (sdl->state) {
-	case VM_RUNNING:
-		return "running";
-	case VM_PAUSED:
-		return "paused";
-	case VM_POWERING_DOWN:
-		return "powering down, close again to end it";
-	case VM_ENDED:
-		break;
-	}
-	if (control->end_reason)
-		reason = control->end_reason(control->opaque);
-	return reason ? reason : "ended";
-}
-
-/* What the release chord does now; false: nothing. */
-static bool describe_release(const struct sdl_window *sdl, char *text, size_t size)
-{
-	bool absolute = window_has(sdl, INPUT_POINTER_ABSOLUTE);
-	bool mouse = window_has(sdl, INPUT_POINTER_RELATIVE) && !absolute;
-
-	if (!sdl->settings->release.keysym || !sdl->outbox.source || sdl->state == VM_ENDED)
-		return false;
-	snprintf(text, size, "%s %s the %s", sdl->settings->release.text,
-		sdl->grab != GRAB_NONE || mouse ? "releases" : "grabs",
-		mouse ? "mouse" : "keyboard");
-	return true;
-}
-
 static void refresh_title(struct sdl_window *sdl)
 {
-	char size[32] = "no picture", release[64], title[sizeof(sdl->title)];
-	bool can_release = describe_release(sdl, release, sizeof(release));
+	const struct window_facts facts = { .state = sdl->state,
+		.width = sdl->view.width,
+		.height = sdl->view.height,
+		.has_input = sdl->outbox.source != NULL,
+		.capabilities = atomic_load(&sdl->capabilities),
+		.grabbed = sdl->grab != GRAB_NONE };
+	char title[sizeof(sdl->title)];
 
-	if (sdl->view.width)
-		snprintf(size, sizeof(size), "%ux%u", sdl->view.width, sdl->view.height);
-	snprintf(title, sizeof(title), "%.64s - %.64s - %s%s%s", sdl->host->guest_name,
-		state_name(sdl), size, can_release ? " - " : "", can_release ? release : "");
+	window_title(sdl->host, &facts, title, sizeof(title));
 	if (!strcmp(title, sdl->title))
 		return;
 	strcpy(sdl->title, title);
@@ -138,12 +107,13 @@ static void describe_keys(const struct sdl_window *sdl, char *text, size_t size)
 static void refresh_panel(struct sdl_window *sdl)
 {
 	char text[sizeof(sdl->view.panel.text)];
+	const char *reason = window_end_reason(sdl->host, sdl->state);
 	bool ended = sdl->state == VM_ENDED && sdl->settings->keep_open;
 
 	if (sdl->help)
 		describe_keys(sdl, text, sizeof(text));
 	else if (ended)
-		snprintf(text, sizeof(text), "%.100s", state_name(sdl));
+		snprintf(text, sizeof(text), "%.100s", reason ? reason : "ended");
 	view_set_panel(&sdl->view, sdl->help || ended ? text : NULL, ended);
 }
 
