@@ -186,12 +186,14 @@ static const struct option_spec specs[] = {
 		.group = "display",
 		.help = "Show the guest in a window. Default in a desktop session. Displays may be "
 			"combined.",
-		.field = FIELD(sdl) },
+		.field = FIELD(sdl),
+		.once = "a guest has one such window; --gtk and --vnc show it besides" },
 	{ .name = "gtk",
 		.type = OPTION_FLAG,
 		.group = "display",
 		.help = "Show the guest in a window with menus (GTK).",
-		.field = FIELD(gtk) },
+		.field = FIELD(gtk),
+		.once = "a guest has one such window; --sdl and --vnc show it besides" },
 	{ .name = "vnc",
 		.type = OPTION_OPTIONAL,
 		.metavar = "ADDR:DISPLAY|unix:PATH",
@@ -199,7 +201,8 @@ static const struct option_spec specs[] = {
 		.help = "Serve VNC clients of this machine: on a loopback address (display 0 is "
 			"port 5900) or on a socket file. Default without a desktop session: the "
 			"first free display of 127.0.0.1.",
-		.field = FIELD(vnc) },
+		.field = FIELD(vnc),
+		.once = "there is one server, for up to 16 clients" },
 	{ .name = "headless",
 		.type = OPTION_FLAG,
 		.group = "display",

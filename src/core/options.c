@@ -185,6 +185,11 @@ static int set_choice(
 		err, EINVAL, "--%s %s: not one of the choices (write %s)", spec->name, value, list);
 }
 
+static int fail_twice(const struct option_spec *spec, struct error *err)
+{
+	return error_set(err, EINVAL, "--%s: it is given twice (%s)", spec->name, spec->once);
+}
+
 static int set_value(
 	const struct option_spec *spec, const char *value, void *target, struct error *err)
 {
@@ -192,6 +197,8 @@ static int set_value(
 
 	switch (spec->type) {
 	case OPTION_FLAG:
+		if (*(bool *)field && spec->once)
+			return fail_twice(spec, err);
 		*(bool *)field = true;
 		return 0;
 	case OPTION_NUMBER:
@@ -199,6 +206,8 @@ static int set_value(
 	case OPTION_SIZE:
 		return set_size(spec, value, field, err);
 	case OPTION_OPTIONAL:
+		if (((struct optional_string *)field)->given && spec->once)
+			return fail_twice(spec, err);
 		if (value && !*value)
 			return error_set(err, EINVAL,
 				"--%s=: no value after it (write --%s or --%s=%s)", spec->name,

@@ -38,6 +38,8 @@ struct option_spec {
 	const char *const *choices; /* CHOICE: NULL-terminated */
 	/* CUSTOM: 0, or an explanation of what is wrong and what to write instead, put into err. */
 	int (*parse)(const char *value, void *field, struct error *err);
+	/* FLAG, OPTIONAL: why it is not to be given twice; NULL: once more says the same again. */
+	const char *once;
 };
 
 struct option_table {

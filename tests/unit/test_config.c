@@ -249,6 +249,15 @@ static void config_displays_go_together(void **state)
 	assert_true(parse(WORDS("--headless", "--vnc", "--vnc-allow-remote"))->vnc.given);
 }
 
+static void config_displays_are_given_once(void **state)
+{
+	(void)state;
+	assert_begins(complaint(WORDS("--gtk", "--sdl", "--gtk")), "--gtk: it is given twice");
+	assert_begins(complaint(WORDS("--sdl", "--sdl")), "--sdl: it is given twice");
+	assert_begins(complaint(WORDS("--vnc", "--vnc=unix:/tmp/s")), "--vnc: it is given twice");
+	parse(WORDS("--headless", "--headless", "--no-reboot", "--no-reboot"));
+}
+
 static void config_video_memory_is_a_power_of_two(void **state)
 {
 	(void)state;
@@ -430,6 +439,7 @@ int main(void)
 		cmocka_unit_test(config_wrong_disks_are_explained),
 		cmocka_unit_test(config_channels_have_a_name_and_a_path),
 		cmocka_unit_test(config_displays_go_together),
+		cmocka_unit_test(config_displays_are_given_once),
 		cmocka_unit_test(config_video_memory_is_a_power_of_two),
 		cmocka_unit_test(config_refresh_is_1_to_240),
 		cmocka_unit_test(config_resolution_is_two_numbers),
