@@ -68,7 +68,7 @@ static void bzimage_each_bad_field_is_refused(void **state)
 {
 #define FIELD(name, bytes, value) BZIMAGE_FIELD(name), bytes, value, 0
 	static const struct patch patches[] = {
-		{ "neither", FIELD(header, 4, 0) },
+		{ "looks like a disk", FIELD(header, 4, 0) },
 		{ "boot flag", FIELD(boot_flag, 2, 0) },
 		{ "too old", FIELD(version, 2, 0x0201) },
 		{ "zImage", FIELD(loadflags, 1, 0) },
@@ -197,14 +197,42 @@ static void build_packed_file(struct image *image)
 	build_gzip(image, (const uint8_t *)"x", 1);
 }
 
+static void build_qcow2(struct image *image)
+{
+	image_append(image, "QFI\xfb\0\0\0\3", 8);
+}
+
+static void build_disk(struct image *image)
+{
+	static const char zeroes[510];
+
+	image_append(image, zeroes, sizeof(zeroes));
+	image_append(image, "\x55\xaa", 2);
+}
+
+static void build_cd(struct image *image)
+{
+	static const char zeroes[32769];
+
+	image_append(image, zeroes, sizeof(zeroes));
+	image_append(image, "CD001\1", 6);
+}
+
 static void other_files_are_named_for_what_they_are(void **state)
 {
 	static const struct patch text = { "neither a Linux bzImage nor an ELF", 0, 0, 0, 0 };
 	static const struct patch packed = { "gzip", 0, 0, 0, 0 };
+	static const struct patch qcow2 = { "looks like a qcow2 disk image, not a kernel", 0, 0, 0,
+		0 };
+	static const struct patch disk = { "looks like a disk image, not a kernel", 0, 0, 0, 0 };
+	static const struct patch cd = { "looks like a CD image, not a kernel", 0, 0, 0, 0 };
 
 	(void)state;
 	refuse_each(build_text, &text, 1);
 	refuse_each(build_packed_file, &packed, 1);
+	refuse_each(build_qcow2, &qcow2, 1);
+	refuse_each(build_disk, &disk, 1);
+	refuse_each(build_cd, &cd, 1);
 }
 
 static void kernel_path_errors_name_option_and_path(void **state)

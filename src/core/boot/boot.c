@@ -151,14 +151,43 @@ static int open_inner_kernel(
 	return 0;
 }
 
+/* What people give in a kernel's place: the disk or the CD that a kernel is on. */
+static const char *kind_of_disk(const struct boot_source *file)
+{
+	static const struct {
+		uint64_t offset;
+		const char *kind, *magic;
+		size_t length;
+	} kinds[] = {
+		{ 0, "a qcow2 disk image", "QFI\xfb", 4 },
+		{ 32769, "a CD image", "CD001", 5 }, /* ECMA-119, 8.1.2 */
+		{ 510, "a disk image", "\x55\xaa", 2 },
+	};
+	char bytes[8];
+
+	for (size_t i = 0; i < array_size(kinds); i++) {
+		if (!boot_source_read(file, kinds[i].offset, bytes, kinds[i].length) &&
+			!memcmp(bytes, kinds[i].magic, kinds[i].length))
+			return kinds[i].kind;
+	}
+	return NULL;
+}
+
 static int refuse_unknown(const struct boot_image *image, struct error *err)
 {
 	enum unpack_format format = payload_probe(&image->kernel, 0);
+	const char *disk = kind_of_disk(&image->kernel);
 
 	if (format != UNPACK_UNKNOWN)
 		return error_set(err, EINVAL,
 			"%s: it is a %s file, not a kernel (unpack it first, or name the bzImage)",
 			image->what, payload_format_name(format));
+	if (disk)
+		return error_set(err, EINVAL,
+			"%s: it looks like %s, not a kernel (give --kernel FILE with its --initrd, "
+			"and "
+			"this as --disk)",
+			image->what, disk);
 	return error_set(err, EINVAL,
 		"%s: it is neither a Linux bzImage nor an ELF kernel (name a vmlinuz or vmlinux)",
 		image->what);
