@@ -13,7 +13,6 @@
 #include <sys/select.h>
 #include <sys/socket.h>
 #include <sys/un.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "board.h"
@@ -195,17 +194,10 @@ static int write_screenshot(struct run *run, const char *path, struct error *err
 static void screenshot_hook(void *opaque)
 {
 	struct run *run = opaque;
-	time_t now = time(NULL);
-	struct tm local;
-	char stamp[32], path[128];
+	char path[128];
 	struct error err;
 
-	localtime_r(&now, &local);
-	strftime(stamp, sizeof(stamp), "%Y%m%d-%H%M%S", &local);
-	snprintf(path, sizeof(path), "%s-%s.png", run->config->name, stamp);
-	/* Two within a second are two. */
-	for (unsigned i = 2; i < 100 && access(path, F_OK) == 0; i++)
-		snprintf(path, sizeof(path), "%s-%s-%u.png", run->config->name, stamp, i);
+	png_file_name(run->config->name, path, sizeof(path));
 	if (write_screenshot(run, path, &err))
 		log_error("run", "%s", err.text);
 	else

@@ -1,6 +1,6 @@
 /* A screen with colour bars on a stand. Half the measures of assets/desktop/vmgui.svg, from which
  * it should not be told apart. */
-#include "display/sdl/icon.h"
+#include "display/icon.h"
 
 #include <string.h>
 

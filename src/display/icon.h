@@ -1,6 +1,7 @@
-/* The window's icon: the one of assets/desktop, drawn at the size that windows want. */
-#ifndef VMGUI_DISPLAY_SDL_ICON_H
-#define VMGUI_DISPLAY_SDL_ICON_H
+/* Windows' icon: the one of assets/desktop, drawn at the size that they want. It needs no file, so
+ * that a program that is not installed has it, too. Threads: any, no state. */
+#ifndef VMGUI_DISPLAY_ICON_H
+#define VMGUI_DISPLAY_ICON_H
 
 #include "core/util.h"
 

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "core/module.h"
@@ -37,6 +38,20 @@ static int load_encoder(vmgui_png_encode_fn **out, struct error *err)
 	*out = encoder;
 	pthread_mutex_unlock(&encoder_lock);
 	return result;
+}
+
+void png_file_name(const char *guest_name, char *path, size_t size)
+{
+	time_t now = time(NULL);
+	char stamp[32] = "";
+	struct tm local;
+
+	if (localtime_r(&now, &local))
+		strftime(stamp, sizeof(stamp), "%Y%m%d-%H%M%S", &local);
+	snprintf(path, size, "%.64s-%s.png", guest_name, stamp);
+	/* Two within a second are two. */
+	for (unsigned i = 2; i < NAME_TRIES && access(path, F_OK) == 0; i++)
+		snprintf(path, size, "%.64s-%s-%u.png", guest_name, stamp, i);
 }
 
 int png_file_prepare(struct error *err)

@@ -11,6 +11,10 @@
 
 struct surface;
 
+/* What a screenshot of now is called: GUEST-DATE-TIME.png in the current folder, or another if
+ * there is one. */
+void png_file_name(const char *guest_name, char *path, size_t size);
+
 /* Loads the encoder now: for a program that is about to change its root, or that would rather fail
  * at its start. */
 VMGUI_MUST_USE int png_file_prepare(struct error *err);

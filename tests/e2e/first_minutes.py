@@ -105,10 +105,17 @@ def answers_on_stderr(vmgui, artefacts):
     no_kernel = os.path.join(artefacts, "not-a-kernel")
     with open(no_kernel, "w", encoding="utf-8") as file:
         file.write("this is not a kernel\n" * 100)
+    a_disk = os.path.join(artefacts, "system.qcow2")
+    with open(a_disk, "wb") as file:
+        file.write(b"QFI\xfb" + bytes(508))
     environment = {name: value for name, value in os.environ.items() if name not in ("DISPLAY", "WAYLAND_DISPLAY")}
     for options, status, words in (
         (["/nowhere/vmlinuz"], 2, "No such file"),
         ([no_kernel], 2, "not-a-kernel"),
+        ([a_disk], 2, "qcow2 disk image"),
+        (["--disk", a_disk], 2, "no firmware"),
+        ([artefacts], 2, "directory"),
+        (["--sdl", "--sdl"], 2, "twice"),
         (["--dev", "/nowhere/kvm"], 2, "/nowhere/kvm"),
         (["--dev", "/dev/null"], 2, "/dev/null"),
         (["--sdl"], 1, "desktop session"),

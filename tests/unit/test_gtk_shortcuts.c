@@ -23,6 +23,7 @@ static void shortcut_keys_are_found_by_symbol_and_place(void **state)
 	assert_string_equal(action_of(0x6c1, KEY_F, CTRL_ALT), "win.fullscreen");
 	/* On a Dvorak keyboard p is where others have r. */
 	assert_string_equal(action_of('p', KEY_R, CTRL_ALT), "win.pause");
+	assert_string_equal(action_of('h', KEY_H, CTRL_ALT), "win.shortcuts");
 	assert_string_equal(action_of('=', KEY_EQUAL, CTRL_ALT | CHORD_SHIFT), "win.zoom-in");
 	assert_string_equal(action_of(0xffad, KEY_KPMINUS, CTRL_ALT), "win.zoom-out");
 }

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "display/sdl/icon.h"
+#include "display/icon.h"
 #include "display/sdl/text.h"
 
 #define WIDTH  40

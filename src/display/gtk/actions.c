@@ -1,14 +1,15 @@
 /* What the window's menus, buttons and shortcuts do: GActions of the window, which the session bus
  * offers to scripts, too. */
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "core/log.h"
 #include "display/gtk/shortcuts.h"
 #include "display/gtk/window.h"
+#include "display/png_file.h"
 
 #define LONG_PASTE 64 /* strokes: from here on its progress is shown */
 
@@ -276,37 +277,34 @@ static void on_cancel_paste(GSimpleAction *action, GVariant *parameter, gpointer
 
 /* ---- Screenshots ---- */
 
+/* Here and not by the machine (vm_control.save_screenshot), so that the window can tell how it went
+ * to somebody who sees no terminal. */
+static void save_picture(struct window *window, const char *path)
+{
+	char text[PATH_MAX + 32], *whole;
+	struct error err;
+
+	if (png_file_write_surface(path, window->host->surface, &err)) {
+		bars_tell(window, GTK_MESSAGE_ERROR, err.text, NULL, NULL, -1, 10);
+		log_warn("gtk", "%s", err.text);
+		return;
+	}
+	whole = realpath(path, NULL);
+	snprintf(text, sizeof(text), "The screenshot is in %s", whole ? whole : path);
+	free(whole);
+	bars_tell(window, GTK_MESSAGE_INFO, text, NULL, NULL, -1, 5);
+	log_info("gtk", "screenshot: %s", path);
+}
+
 static void on_screenshot(GSimpleAction *action, GVariant *parameter, gpointer opaque)
 {
 	struct window *window = opaque;
+	char name[128];
 
 	(void)action;
 	(void)parameter;
-	window->host->control->save_screenshot(window->host->control->opaque);
-	bars_tell(window, GTK_MESSAGE_INFO,
-		"A screenshot goes to the folder that vmgui was started in.", NULL, NULL, -1, 4);
-}
-
-static void save_picture(struct window *window, const char *path)
-{
-	cairo_surface_t *image = view_screenshot(&window->view);
-	cairo_status_t status = CAIRO_STATUS_NO_MEMORY;
-	char text[512];
-
-	errno = 0;
-	if (image) {
-		status = cairo_surface_write_to_png(image, path);
-		cairo_surface_destroy(image);
-	}
-	if (status == CAIRO_STATUS_SUCCESS) {
-		snprintf(text, sizeof(text), "The screenshot is in %s", path);
-		bars_tell(window, GTK_MESSAGE_INFO, text, NULL, NULL, -1, 4);
-		return;
-	}
-	snprintf(text, sizeof(text), "The screenshot cannot be saved in %s: %s", path,
-		status == CAIRO_STATUS_WRITE_ERROR && errno ? strerror(errno)
-							    : cairo_status_to_string(status));
-	bars_tell(window, GTK_MESSAGE_ERROR, text, NULL, NULL, -1, 10);
+	png_file_name(window->host->guest_name, name, sizeof(name));
+	save_picture(window, name);
 }
 
 static void on_save_response(GtkDialog *dialog, int response, gpointer opaque)
@@ -328,15 +326,11 @@ static void on_screenshot_as(GSimpleAction *action, GVariant *parameter, gpointe
 		GTK_WINDOW(window->window), GTK_FILE_CHOOSER_ACTION_SAVE, "_Cancel",
 		GTK_RESPONSE_CANCEL, "_Save", GTK_RESPONSE_ACCEPT, NULL);
 	GtkFileFilter *filter = gtk_file_filter_new();
-	char stamp[32] = "", name[128];
-	time_t now = time(NULL);
-	struct tm tm;
+	char name[128];
 
 	(void)action;
 	(void)parameter;
-	if (localtime_r(&now, &tm))
-		strftime(stamp, sizeof(stamp), "%Y%m%d-%H%M%S", &tm);
-	snprintf(name, sizeof(name), "%.64s-%s.png", window->host->guest_name, stamp);
+	png_file_name(window->host->guest_name, name, sizeof(name));
 	gtk_file_filter_set_name(filter, "PNG pictures");
 	gtk_file_filter_add_mime_type(filter, "image/png");
 	gtk_file_chooser_add_filter(GTK_FILE_CHOOSER(dialog), filter);
@@ -486,6 +480,17 @@ static void add_shortcut(GtkWidget *group, const char *accelerator, const char *
 	gtk_container_add(GTK_CONTAINER(group), row);
 }
 
+/* Modifiers alone are no accelerator that GTK could draw. */
+static void add_gesture(GtkWidget *group, const char *keys, const char *title)
+{
+	char *text = g_strdup_printf("%s: %s", keys, title);
+
+	gtk_container_add(GTK_CONTAINER(group),
+		g_object_new(GTK_TYPE_SHORTCUTS_SHORTCUT, "shortcut-type", GTK_SHORTCUT_GESTURE,
+			"title", text, "icon-set", FALSE, "visible", TRUE, NULL));
+	g_free(text);
+}
+
 static void on_shortcuts(GSimpleAction *action, GVariant *parameter, gpointer opaque)
 {
 	struct window *window = opaque;
@@ -494,20 +499,17 @@ static void on_shortcuts(GSimpleAction *action, GVariant *parameter, gpointer op
 		GTK_TYPE_SHORTCUTS_SECTION, "section-name", "vmgui", "visible", TRUE, NULL);
 	GtkWidget *group = g_object_new(GTK_TYPE_SHORTCUTS_GROUP, "title",
 		"Also while the guest has the keyboard", "visible", TRUE, NULL);
-	char release[96];
+	const struct key_chord *chord = &window->settings->release;
+	char *release = menu_accelerator(chord);
 
 	(void)action;
 	(void)parameter;
-	if (*window->settings->release.text) {
-		snprintf(release, sizeof(release),
-			"%s: give keyboard and mouse to the guest, or "
-			"take them back",
-			window->settings->release.text);
-		gtk_container_add(GTK_CONTAINER(group),
-			g_object_new(GTK_TYPE_SHORTCUTS_SHORTCUT, "shortcut-type",
-				GTK_SHORTCUT_GESTURE, "title", release, "icon-set", FALSE,
-				"visible", TRUE, NULL));
-	}
+	if (release)
+		add_shortcut(group, release, "Give keyboard and mouse to the guest, or take back");
+	else if (chord->keysym)
+		add_gesture(
+			group, chord->text, "Give keyboard and mouse to the guest, or take back");
+	g_free(release);
 	for (const struct shortcut *shortcut = shortcuts; shortcut->action; shortcut++) {
 		if (shortcut->title)
 			add_shortcut(group, shortcut->accelerator, shortcut->title);
@@ -528,6 +530,7 @@ static void on_about(GSimpleAction *action, GVariant *parameter, gpointer opaque
 {
 	GtkWidget *dialog = gtk_about_dialog_new();
 	GtkAboutDialog *about = GTK_ABOUT_DIALOG(dialog);
+	GdkPixbuf *logo = window_icon();
 
 	(void)action;
 	(void)parameter;
@@ -535,7 +538,8 @@ static void on_about(GSimpleAction *action, GVariant *parameter, gpointer opaque
 	gtk_about_dialog_set_version(about, VMGUI_VERSION);
 	gtk_about_dialog_set_comments(about, "Runs a virtual machine in a window, on Linux's KVM");
 	gtk_about_dialog_set_license_type(about, GTK_LICENSE_GPL_2_0);
-	gtk_about_dialog_set_logo_icon_name(about, "vmgui");
+	gtk_about_dialog_set_logo(about, logo);
+	g_object_unref(logo);
 	g_signal_connect(dialog, "response", G_CALLBACK(on_about_response), NULL);
 	show_dialog(opaque, dialog);
 }
@@ -581,6 +585,15 @@ static void set_state(struct window *window, const char *name, GVariant *state)
 	g_simple_action_set_state(find(window, name), state);
 }
 
+static void show_paused(GtkWidget *button, bool paused)
+{
+	gtk_button_set_image(GTK_BUTTON(button),
+		gtk_image_new_from_icon_name(
+			paused ? "media-playback-start-symbolic" : "media-playback-pause-symbolic",
+			GTK_ICON_SIZE_BUTTON));
+	window_set_accessible(button, paused ? "Go on" : "Pause", NULL);
+}
+
 void actions_refresh(struct window *window)
 {
 	bool alive = window->state != VM_ENDED, paused = window->state == VM_PAUSED;
@@ -610,11 +623,8 @@ void actions_refresh(struct window *window)
 	set_state(window, "tab",
 		g_variant_new_string(
 			gtk_stack_get_visible_child_name(GTK_STACK(window->stack)) ?: "screen"));
-	gtk_button_set_image(GTK_BUTTON(window->pause_button),
-		gtk_image_new_from_icon_name(
-			paused ? "media-playback-start-symbolic" : "media-playback-pause-symbolic",
-			GTK_ICON_SIZE_BUTTON));
-	window_set_accessible(window->pause_button, paused ? "Go on" : "Pause", NULL);
+	show_paused(window->pause_button, paused);
+	show_paused(window->bar_pause_button, paused);
 }
 
 void actions_activate(struct window *window, const char *detailed)

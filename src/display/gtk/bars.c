@@ -176,7 +176,7 @@ static void create_bar(struct window *window)
 {
 	GtkWidget *box = gtk_box_new(GTK_ORIENTATION_HORIZONTAL, 6);
 	GtkWidget *events = gtk_event_box_new(), *button;
-	GMenuModel *menu = menu_of_machine(window->console != NULL);
+	GMenuModel *menu = menu_of_machine(window);
 
 	window->bar_label = gtk_label_new("");
 	window->bar_menu_button = gtk_menu_button_new();
@@ -191,8 +191,9 @@ static void create_bar(struct window *window)
 	gtk_style_context_add_class(gtk_widget_get_style_context(box), "titlebar");
 	gtk_style_context_add_class(gtk_widget_get_style_context(events), "background");
 	gtk_container_set_border_width(GTK_CONTAINER(box), 6);
-	gtk_container_add(GTK_CONTAINER(box),
-		bar_button("media-playback-pause-symbolic", "win.pause", "Pause"));
+	window->bar_pause_button =
+		bar_button("media-playback-pause-symbolic", "win.pause", "Pause");
+	gtk_container_add(GTK_CONTAINER(box), window->bar_pause_button);
 	gtk_container_add(GTK_CONTAINER(box), window->bar_label);
 	gtk_container_add(GTK_CONTAINER(box), button);
 	gtk_container_add(GTK_CONTAINER(box),

@@ -47,7 +47,38 @@ static GMenu *filters(void)
 	return menu;
 }
 
-GMenuModel *menu_of_machine(bool with_console)
+char *menu_accelerator(const struct key_chord *chord)
+{
+	static const struct {
+		unsigned ours;
+		GdkModifierType gdk;
+	} modifiers[] = { { CHORD_CTRL, GDK_CONTROL_MASK }, { CHORD_ALT, GDK_MOD1_MASK },
+		{ CHORD_SHIFT, GDK_SHIFT_MASK }, { CHORD_SUPER, GDK_SUPER_MASK } };
+	GdkModifierType mask = 0;
+
+	if (!chord->keysym || chord->lone)
+		return NULL;
+	for (size_t i = 0; i < array_size(modifiers); i++) {
+		if (chord->modifiers & modifiers[i].ours)
+			mask |= modifiers[i].gdk;
+	}
+	return gtk_accelerator_name(chord->keysym, mask);
+}
+
+/* Its key is the release chord, which is shown only: keyboard.c knows it. */
+static void append_grab(GMenu *menu, const struct window *window)
+{
+	GMenuItem *item = g_menu_item_new("_Grab Keyboard and Mouse", "win.grab");
+	char *accelerator = menu_accelerator(&window->settings->release);
+
+	if (accelerator)
+		g_menu_item_set_attribute(item, "accel", "s", accelerator);
+	g_menu_append_item(menu, item);
+	g_object_unref(item);
+	g_free(accelerator);
+}
+
+GMenuModel *menu_of_machine(const struct window *window)
 {
 	GMenu *menu = g_menu_new(), *power = g_menu_new(), *picture = g_menu_new();
 	GMenu *shots = g_menu_new(), *input = g_menu_new(), *about = g_menu_new();
@@ -60,7 +91,7 @@ GMenuModel *menu_of_machine(bool with_console)
 	g_menu_append(picture, "_Full Screen", "win.fullscreen");
 	add_submenu(picture, "_Scale", scales());
 	add_submenu(picture, "Scaled _Pixels", filters());
-	if (with_console) {
+	if (window->console) {
 		GMenu *tabs = g_menu_new();
 
 		g_menu_append(tabs, "_Screen", "win.tab::screen");
@@ -72,7 +103,7 @@ GMenuModel *menu_of_machine(bool with_console)
 	g_menu_append(shots, "Save Screenshot _As…", "win.screenshot-as");
 	g_menu_append(shots, "Copy Scree_nshot", "win.screenshot-copy");
 	add_section(menu, NULL, shots);
-	g_menu_append(input, "_Grab Keyboard and Mouse", "win.grab");
+	append_grab(input, window);
 	g_menu_append(input, "T_ype the Clipboard's Text", "win.paste");
 	add_submenu(input, "Send _Keys", G_MENU(menu_of_keys()));
 	add_section(menu, NULL, input);

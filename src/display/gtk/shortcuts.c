@@ -22,6 +22,7 @@ const struct shortcut shortcuts[] = {
 	{ CTRL_ALT('s', KEY_S), "<Primary><Alt>s", "win.screenshot",
 		"Screenshot into the current folder" },
 	{ CTRL_ALT('m', KEY_M), "<Primary><Alt>m", "win.menu", "Open the menu" },
+	{ CTRL_ALT('h', KEY_H), "<Primary><Alt>h", "win.shortcuts", "This list" },
 	{ CTRL_ALT('v', KEY_V), "<Primary><Alt>v", "win.paste", "Type the clipboard's text" },
 	{ CTRL_ALT('1', KEY_1), "<Primary><Alt>1", "win.tab::screen", "The guest's screen" },
 	{ CTRL_ALT('2', KEY_2), "<Primary><Alt>2", "win.tab::console", "The serial console" },

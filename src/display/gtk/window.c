@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "display/gtk/window.h"
+#include "display/icon.h"
 #include "display/window_memory.h"
 #include "display/window_title.h"
 
@@ -386,7 +387,8 @@ static GtkWidget *create_title(struct window *window)
 	GtkWidget *box = gtk_box_new(GTK_ORIENTATION_VERTICAL, 0);
 
 	window->status_label = title_label("", "subtitle");
-	window_set_accessible(window->status_label, "Status", NULL);
+	/* Its name is its text. */
+	atk_object_set_description(gtk_widget_get_accessible(window->status_label), "Status");
 	gtk_container_add(GTK_CONTAINER(box), title_label(window->host->guest_name, "title"));
 	gtk_container_add(GTK_CONTAINER(box), window->status_label);
 	gtk_widget_set_valign(box, GTK_ALIGN_CENTER);
@@ -412,9 +414,8 @@ static void create_header(struct window *window)
 		window_set_accessible(switcher, "Tabs", "The guest's screen or its serial console");
 		gtk_header_bar_pack_start(header, switcher);
 	}
-	window->menu_button =
-		menu_button("open-menu-symbolic", menu_of_machine(window->console != NULL), "Menu",
-			"What can be done with the guest");
+	window->menu_button = menu_button("open-menu-symbolic", menu_of_machine(window), "Menu",
+		"What can be done with the guest");
 	gtk_header_bar_pack_end(header, window->menu_button);
 	gtk_header_bar_pack_end(
 		header, header_button("view-fullscreen-symbolic", "win.fullscreen", "Full screen",
@@ -437,6 +438,39 @@ static void on_tab(GObject *stack, GParamSpec *spec, gpointer opaque)
 		gtk_stack_get_visible_child(GTK_STACK(window->stack)), GTK_DIR_TAB_FORWARD);
 }
 
+GdkPixbuf *window_icon(void)
+{
+	GdkPixbuf *icon = gdk_pixbuf_new(GDK_COLORSPACE_RGB, TRUE, 8, ICON_SIZE, ICON_SIZE);
+	int stride = gdk_pixbuf_get_rowstride(icon);
+	guchar *bytes = gdk_pixbuf_get_pixels(icon);
+	uint32_t pixels[ICON_SIZE * ICON_SIZE];
+
+	icon_draw(pixels);
+	for (int i = 0; i < ICON_SIZE * ICON_SIZE; i++) {
+		guchar *to = bytes + i / ICON_SIZE * stride + i % ICON_SIZE * 4;
+
+		to[0] = (guchar)(pixels[i] >> 16);
+		to[1] = (guchar)(pixels[i] >> 8);
+		to[2] = (guchar)pixels[i];
+		to[3] = (guchar)(pixels[i] >> 24);
+	}
+	return icon;
+}
+
+/* The theme's, which has it in every size; without an installation there is none. */
+static void set_icon(struct window *window)
+{
+	GdkPixbuf *icon;
+
+	if (gtk_icon_theme_has_icon(gtk_icon_theme_get_default(), "vmgui")) {
+		gtk_window_set_icon_name(GTK_WINDOW(window->window), "vmgui");
+		return;
+	}
+	icon = window_icon();
+	gtk_window_set_icon(GTK_WINDOW(window->window), icon);
+	g_object_unref(icon);
+}
+
 int window_create(struct window *window, struct error *err)
 {
 	view_init(&window->view, window->view.reader);
@@ -447,7 +481,7 @@ int window_create(struct window *window, struct error *err)
 	if (!window->window)
 		return error_set(err, ENODEV, "gtk: cannot open a window");
 	gtk_application_window_set_show_menubar(GTK_APPLICATION_WINDOW(window->window), FALSE);
-	gtk_window_set_icon_name(GTK_WINDOW(window->window), "vmgui");
+	set_icon(window);
 	gtk_window_set_role(GTK_WINDOW(window->window), "guest");
 	window->stack = gtk_stack_new();
 	gtk_stack_add_titled(GTK_STACK(window->stack), window->view.frame, "screen", "Screen");

@@ -102,7 +102,7 @@ struct window {
 	GtkWidget *overlay;
 	GtkWidget *message, *message_label, *message_button, *message_progress;
 	guint message_timer;
-	GtkWidget *bar, *bar_label, *bar_menu_button; /* full screen's */
+	GtkWidget *bar, *bar_label, *bar_menu_button, *bar_pause_button; /* full screen's */
 	guint bar_timer;
 
 	/* console.c */
@@ -126,6 +126,7 @@ void window_count_frames(struct window *window);   /* there is a new picture */
 /* The guest's picture has another size, or the user wants another scale. */
 void window_adapt_size(struct window *window);
 void window_set_accessible(GtkWidget *widget, const char *name, const char *description);
+GdkPixbuf *window_icon(void);
 void window_close_asked(struct window *window);
 bool window_has_guest_focus(struct window *window);
 
@@ -151,8 +152,10 @@ void actions_type(struct window *window); /* the typist has room */
 void actions_activate(struct window *window, const char *detailed);
 
 /* menu.c */
-GMenuModel *menu_of_machine(bool with_console);
+GMenuModel *menu_of_machine(const struct window *window);
 GMenuModel *menu_of_keys(void);
+/* As GTK writes it: "<Primary><Alt>g"; to be freed. NULL: no chord, or one of modifiers alone. */
+char *menu_accelerator(const struct key_chord *chord);
 
 /* bars.c */
 GtkWidget *bars_create(struct window *window, GtkWidget *content); /* what goes into the window */

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "core/log.h"
-#include "display/sdl/icon.h"
+#include "display/icon.h"
 #include "display/sdl/renderer.h"
 #include "display/sdl/view_internal.h"
 
