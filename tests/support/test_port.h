@@ -29,9 +29,9 @@ static inline int test_port_take_name(unsigned port)
 	int length = snprintf(
 		address.sun_path + 1, sizeof(address.sun_path) - 1, "vmgui-test-port-%u", port);
 
-	if (fd >= 0 && bind(fd, (const struct sockaddr *)&address,
-			       (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 +
-					   (size_t)length))) {
+	if (fd >= 0 &&
+		bind(fd, (const struct sockaddr *)&address,
+			(socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)length))) {
 		close(fd);
 		fd = -1;
 	}
