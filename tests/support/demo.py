@@ -1,5 +1,6 @@
 """display_demo, driven: a test picture on a display and a "guest" that writes down what it gets."""
 
+import itertools
 import time
 
 from image import Image
@@ -59,6 +60,11 @@ def compare(look, expected, what, path):
     check(True, what)
 
 
+def is_drawn(image):
+    """Whether some of display_demo's picture is there. A click before that is nobody's."""
+    return bytes(BARS[0]) in image.data
+
+
 class Demo:
     """display_demo on a desktop, and what its guest got."""
 
@@ -110,9 +116,22 @@ class Demo:
             lines = self._lines()
             return lines.count("-29"), lines.count("-56")
 
+        # No hand is as quick as a test, and toolkits take a key that is let go and pressed again at once for X's repetition.
+        time.sleep(0.1)
         before = ends()
         press()
         wait(lambda: all(now > then for now, then in zip(ends(), before)), "Ctrl and Alt, pressed and let go")
+
+    def until(self, last):
+        """The events up to that one."""
+        got = []
+
+        def complete():
+            got.extend(self.take())
+            return last in got
+
+        wait(complete, f"{last} arrives")
+        return got
 
     def text(self):
         with open(self._log, encoding="utf-8") as file:
@@ -123,6 +142,41 @@ class Demo:
         with open(f"/proc/{self.process.pid}/stat", encoding="utf-8") as file:
             fields = file.read().rsplit(")", 1)[1].split()
         return int(fields[11]) + int(fields[12])
+
+
+    def check_rest(self, what, seconds=5):
+        """A static picture costs nothing, once the last of what was before is done."""
+        for _ in range(10):
+            before = self.ticks()
+            time.sleep(seconds)
+            used = self.ticks() - before
+            if used <= 2:
+                break
+        check(used <= 2, f"{what}: a static picture costs nothing ({used} ticks in {seconds} s)")
+
+
+def take_mouse(demo, click, nudge):
+    """A click(), until the mouse is the guest's, which nudge(dx, dy) shows; nothing of that is still on its way afterwards."""
+    demo.take()
+    click()
+    seen = []
+
+    def motion():
+        seen.extend(demo.take())
+        return [tuple(map(int, event[4:-1].split(","))) for event in seen if event.startswith("rel(")]
+
+    # As many pixels as are a whole number in pictures of other sizes, too, and back again.
+    steps = itertools.cycle((12, -12))
+
+    def moved():
+        nudge(next(steps), 0)
+        time.sleep(0.1)
+        return motion()
+
+    wait(moved, "the mouse is the guest's")
+    nudge(0, 12)
+    wait(lambda: any(dy for _, dy in motion()), "the last motion")
+    check(len(seen) == len(motion()), "the click that takes the mouse is not the guest's")
 
 
 def check_every_key(demo, hand, keys):
