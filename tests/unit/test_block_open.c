@@ -439,7 +439,6 @@ int main(void)
 		cmocka_unit_test(open_raw_that_looks_like_qcow2_stays_raw),
 	};
 
-	alarm(300);
 	unsetenv("TMPDIR");
 	return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }
