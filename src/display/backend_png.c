@@ -5,41 +5,26 @@
 #include "display/backend.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "core/clock.h"
 #include "core/log.h"
 #include "display/backend_builtin.h"
+#include "display/news.h"
 #include "display/png_file.h"
 
+#define PERIOD_NS 1000000000u
+
 struct png_display {
-	struct surface_reader *reader;
+	struct news news;
 	char *path;
 	bool failed; /* said so, and not again until it works */
-	pthread_mutex_t lock;
-	pthread_cond_t news;
-	bool woken; /* under lock */
 };
-
-static void wake(struct png_display *display)
-{
-	pthread_mutex_lock(&display->lock);
-	display->woken = true;
-	pthread_cond_signal(&display->news);
-	pthread_mutex_unlock(&display->lock);
-}
-
-static void surface_changed(void *opaque)
-{
-	wake(opaque);
-}
 
 static int png_init(struct display_backend *backend, const char *argument, struct error *err)
 {
 	struct png_display *display = display_backend_private(backend);
-	pthread_condattr_t attributes;
 	int result;
 
 	if (!argument || !*argument)
@@ -52,16 +37,7 @@ static int png_init(struct display_backend *backend, const char *argument, struc
 	display->path = strdup(argument);
 	if (!display->path)
 		return error_set(err, ENOMEM, "display 'png': out of memory");
-	pthread_mutex_init(&display->lock, NULL);
-	pthread_condattr_init(&attributes);
-	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-	pthread_cond_init(&display->news, &attributes);
-	pthread_condattr_destroy(&attributes);
-	display->reader = surface_reader_create(
-		display_backend_host(backend)->surface, surface_changed, display);
-	if (!display->reader) {
-		pthread_cond_destroy(&display->news);
-		pthread_mutex_destroy(&display->lock);
+	if (news_init(&display->news, display_backend_host(backend)->surface)) {
 		free(display->path);
 		return error_set(err, ENOMEM, "display 'png': out of memory");
 	}
@@ -75,9 +51,9 @@ static bool write_changes(struct display_backend *backend)
 	struct rect rects[SURFACE_MAX_RECTS];
 	struct surface_view view;
 	struct error err;
-	size_t count = surface_read_begin(display->reader, &view, rects);
+	size_t count = surface_read_begin(display->news.reader, &view, rects);
 
-	surface_read_end(display->reader);
+	surface_read_end(display->news.reader);
 	if (!count)
 		return false;
 	if (png_file_write_surface(display->path, display_backend_host(backend)->surface, &err)) {
@@ -90,31 +66,15 @@ static bool write_changes(struct display_backend *backend)
 	return true;
 }
 
-/* Waits for news, or for the deadline and then for news. */
-static void wait_news(struct display_backend *backend, const struct timespec *not_before)
-{
-	struct png_display *display = display_backend_private(backend);
-
-	pthread_mutex_lock(&display->lock);
-	while (!backend_should_stop(backend) &&
-		pthread_cond_timedwait(&display->news, &display->lock, not_before) != ETIMEDOUT)
-		;
-	while (!backend_should_stop(backend) && !display->woken)
-		pthread_cond_wait(&display->news, &display->lock);
-	display->woken = false;
-	pthread_mutex_unlock(&display->lock);
-}
-
 static void png_run(struct display_backend *backend)
 {
-	struct timespec not_before = { 0, 0 };
+	struct png_display *display = display_backend_private(backend);
+	uint64_t not_before = 0;
 
 	while (!backend_should_stop(backend)) {
-		if (write_changes(backend)) {
-			clock_gettime(CLOCK_MONOTONIC, &not_before);
-			not_before.tv_sec++;
-		}
-		wait_news(backend, &not_before);
+		if (write_changes(backend))
+			not_before = clock_now_ns() + PERIOD_NS;
+		news_wait(&display->news, backend, not_before);
 	}
 	write_changes(backend);
 }
@@ -123,15 +83,15 @@ static void png_fini(struct display_backend *backend)
 {
 	struct png_display *display = display_backend_private(backend);
 
-	surface_reader_destroy(display->reader);
-	pthread_cond_destroy(&display->news);
-	pthread_mutex_destroy(&display->lock);
+	news_fini(&display->news);
 	free(display->path);
 }
 
 static void png_wakeup(struct display_backend *backend)
 {
-	wake(display_backend_private(backend));
+	struct png_display *display = display_backend_private(backend);
+
+	news_wake(&display->news);
 }
 
 const struct display_backend_ops backend_png_ops = {
