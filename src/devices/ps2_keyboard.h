@@ -19,7 +19,7 @@
  * events, three to a key). */
 #define PS2_KEYBOARD_HANDFUL     6u
 #define PS2_KEYBOARD_REST_MIN_NS (10 * NS_PER_MS)
-#define PS2_KEYBOARD_REST_MAX_NS (100 * NS_PER_MS)
+#define PS2_KEYBOARD_REST_MAX_NS (250 * NS_PER_MS)
 
 struct ps2_key_event {
 	uint8_t code, modifiers;

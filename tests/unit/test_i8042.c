@@ -874,7 +874,7 @@ static void keyboard_repeats_no_key_whose_release_may_wait(void **state)
 	for (unsigned i = KEY_1; i < code; i++)
 		assert_int_equal(from(f, false), i);
 	/* Nobody has come back with what was refused. */
-	timer_queue_advance(f->timers, 590 * NS_PER_MS);
+	timer_queue_advance(f->timers, 740 * NS_PER_MS);
 	expect_nothing(f);
 	timer_queue_advance(f->timers, 20 * NS_PER_MS);
 	assert_int_equal(from(f, false), code - 1); /* it is held indeed */
