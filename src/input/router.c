@@ -14,6 +14,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -69,16 +70,26 @@ static void event_left(struct input_router *router, struct input_source *source)
 		pthread_cond_broadcast(&router->changed);
 }
 
-static void deliver(struct input_router *router, int sink)
+/* Whether anything was handed over. */
+static bool deliver(struct input_router *router, int sink)
 {
 	struct input_queue *queue = &router->sinks[sink]->queue;
 	struct input_source *source;
+	bool any = false;
 
-	while (input_queue_deliver(queue, &source)) {
+	while (!router_must_wait(router, sink)) {
+		/* Who waits for what comes before it keeps others waiting, too. */
+		bool frees_others = queue->count && input_queue_first(queue)->after.number;
+
+		if (!input_queue_deliver(queue, &source))
+			break;
+		any = true;
 		event_left(router, source);
-		if (queue->count == FEW_EVENTS)
+		router_note_progress(router, sink);
+		if (queue->count == FEW_EVENTS || frees_others)
 			router_wake(router);
 	}
+	return any;
 }
 
 static void event_comes(struct input_router *router, int sink, struct input_source *source)
@@ -95,29 +106,42 @@ void router_send_key(struct input_router *router, int sink, struct input_source 
 	unsigned code, bool down)
 {
 	event_comes(router, sink, source);
-	input_queue_add_key(&router->sinks[sink]->queue, source, code, down);
-	deliver(router, sink);
+	input_queue_add_key(
+		&router->sinks[sink]->queue, source, router_place_before(source, sink), code, down);
+	router_note_place(source, sink);
+	(void)deliver(router, sink);
 }
 
 void router_send_packet(struct input_router *router, int sink, struct input_source *source,
 	const struct pointer_packet *packet)
 {
 	struct input_queue *queue = &router->sinks[sink]->queue;
+	struct input_place after = { 0 };
 	struct input_source *before;
+	bool is_action = pointer_packet_is_action(packet);
 
 	event_comes(router, sink, source);
-	if (input_queue_join(queue, source, packet, &before))
+	if (is_action)
+		after = router_place_before(source, sink);
+	if (input_queue_join(queue, source, after, packet, &before))
 		event_left(router, before);
 	else
-		input_queue_add_packet(queue, source, packet);
-	deliver(router, sink);
+		input_queue_add_packet(queue, source, after, packet);
+	if (is_action)
+		router_note_place(source, sink);
+	(void)deliver(router, sink);
 }
 
 /* All that waits and now has room, sinks first, then what sources could not queue. */
 static void deliver_all(struct input_router *router)
 {
-	for (int i = 0; i < router->sink_count; i++)
-		deliver(router, i);
+	bool any;
+
+	do {
+		any = false;
+		for (int i = 0; i < router->sink_count; i++)
+			any |= deliver(router, i);
+	} while (any);
 	for (struct input_source *source = router->sources; source; source = source->next) {
 		if (source->pending_synced)
 			router_send_pending(source);
@@ -247,12 +271,15 @@ static bool tell_one_source(struct input_router *router)
 static void *router_main(void *opaque)
 {
 	struct input_router *router = opaque;
+	struct pollfd woken = { .fd = router->wake_fd, .events = POLLIN };
+	int timeout_ms = -1;
 	uint64_t count;
 
 	pthread_setname_np(pthread_self(), "input");
 	for (;;) {
-		/* Blocks; an interrupted read only means one look too many. */
-		if (read(router->wake_fd, &count, sizeof(count)) < 0 && errno != EINTR)
+		/* An interruption only means one look too many. */
+		if (poll(&woken, 1, timeout_ms) > 0 &&
+			read(router->wake_fd, &count, sizeof(count)) < 0 && errno != EINTR)
 			return NULL;
 		pthread_mutex_lock(&router->lock);
 		if (router->stopping) {
@@ -260,12 +287,14 @@ static void *router_main(void *opaque)
 			return NULL;
 		}
 		deliver_all(router);
+		router_look_at_given_up(router);
 		router_look_at_leds(router);
 		look_at_capabilities(router);
 		if (router->flushing)
 			pthread_cond_broadcast(&router->changed);
 		while (!router->stopping && tell_one_source(router))
 			;
+		timeout_ms = router_patience_ms(router);
 		pthread_mutex_unlock(&router->lock);
 	}
 }
@@ -288,6 +317,9 @@ void input_router_set_running(struct input_router *router, bool running)
 		/* Motion that was collected and not sent. */
 		forget_pending(router);
 	}
+	/* Nobody can have read anything meanwhile. */
+	if (running && router->paused)
+		router_start_patience(router);
 	router->paused = !running;
 	pthread_mutex_unlock(&router->lock);
 }
@@ -301,6 +333,7 @@ void input_router_reset(struct input_router *router)
 		bool released[KEY_CNT] = { false };
 
 		input_queue_clear(&router->sinks[i]->queue, released);
+		router_stop_waiting(router, i);
 		for (unsigned code = 0; code < KEY_CNT; code++) {
 			if (released[code])
 				send_release(router, i, code);

@@ -5,7 +5,8 @@
  * go, and LED state goes back to all of them. A sink without room delays, it never drops: events
  * wait in that sink's bounded queue in order. When it is full a press is refused with -EAGAIN; the
  * release of what was accepted always has its place. Pointer motion merges while it waits, so it
- * needs no more than one place and is never refused.
+ * needs no more than one place and is never refused. Keys, buttons and wheels of one source reach
+ * the guest in their order, also through different sinks (router_order.c).
  *
  * Locks: the router's own mutex, taken before any device's lock (order: router, device). Listener
  * callbacks of sources are called from the router's own thread with no lock held. Any thread may

@@ -37,6 +37,11 @@ bool pointer_packet_is_empty(const struct pointer_packet *packet)
 	       !packet->button;
 }
 
+bool pointer_packet_is_action(const struct pointer_packet *packet)
+{
+	return packet->button || packet->vertical || packet->horizontal;
+}
+
 /* Far one way and back on one axis: that is not the sum of both if the guest's pointer stops at an
  * edge in between, on which senders rely (vnc/pointer.h). */
 static bool turns_back(int before, int after)
@@ -68,36 +73,38 @@ bool input_queue_has_room(const struct input_queue *queue, unsigned more)
 	return queue->count + queue->owed + more <= INPUT_QUEUE_EVENTS;
 }
 
-static struct input_event *append(struct input_queue *queue, struct input_source *source)
+static struct input_event *append(
+	struct input_queue *queue, struct input_source *source, struct input_place after)
 {
 	struct input_event *event =
 		&queue->events[(queue->head + queue->count) % INPUT_QUEUE_EVENTS];
 
-	*event = (struct input_event){ .source = source };
+	*event = (struct input_event){ .source = source, .after = after };
 	queue->count++;
+	queue->came++;
 	return event;
 }
 
-void input_queue_add_key(
-	struct input_queue *queue, struct input_source *source, unsigned code, bool down)
+void input_queue_add_key(struct input_queue *queue, struct input_source *source,
+	struct input_place after, unsigned code, bool down)
 {
-	struct input_event *event = append(queue, source);
+	struct input_event *event = append(queue, source, after);
 
 	event->key_code = code;
 	event->key_down = down;
 }
 
-void input_queue_add_packet(
-	struct input_queue *queue, struct input_source *source, const struct pointer_packet *packet)
+void input_queue_add_packet(struct input_queue *queue, struct input_source *source,
+	struct input_place after, const struct pointer_packet *packet)
 {
-	struct input_event *event = append(queue, source);
+	struct input_event *event = append(queue, source, after);
 
 	event->pointer = true;
 	event->packet = *packet;
 }
 
 bool input_queue_join(struct input_queue *queue, struct input_source *source,
-	const struct pointer_packet *packet, struct input_source **before)
+	struct input_place after, const struct pointer_packet *packet, struct input_source **before)
 {
 	struct input_event *tail;
 
@@ -106,6 +113,10 @@ bool input_queue_join(struct input_queue *queue, struct input_source *source,
 	tail = &queue->events[(queue->head + queue->count - 1) % INPUT_QUEUE_EVENTS];
 	if (!tail->pointer || tail->handed_over || !packets_join(&tail->packet, packet))
 		return false;
+	if (after.number && tail->after.number)
+		return false;
+	if (after.number)
+		tail->after = after;
 	pointer_packet_collect(&tail->packet, packet);
 	tail->packet.button = packet->button;
 	tail->packet.down = packet->down;
@@ -144,6 +155,11 @@ static bool deliver(struct input_sink *sink, struct input_event *event)
 	return result != -EAGAIN;
 }
 
+const struct input_event *input_queue_first(const struct input_queue *queue)
+{
+	return queue->count ? &queue->events[queue->head] : NULL;
+}
+
 bool input_queue_deliver(struct input_queue *queue, struct input_source **source)
 {
 	struct input_event *event = &queue->events[queue->head];
@@ -153,6 +169,7 @@ bool input_queue_deliver(struct input_queue *queue, struct input_source **source
 	*source = event->source;
 	queue->head = (queue->head + 1) % INPUT_QUEUE_EVENTS;
 	queue->count--;
+	queue->handed++;
 	return true;
 }
 
@@ -179,4 +196,5 @@ void input_queue_clear(struct input_queue *queue, bool *released)
 	}
 	released[0] = false;
 	queue->head = queue->count = 0;
+	queue->handed = queue->read = queue->came;
 }

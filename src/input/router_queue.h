@@ -25,8 +25,15 @@ struct pointer_packet {
 
 struct input_source;
 
+/* An event's place in the order of all that a sink was sent; 0: before all. */
+struct input_place {
+	int sink;
+	uint64_t number;
+};
+
 struct input_event {
 	struct input_source *source; /* NULL: the router itself, or it is gone */
+	struct input_place after;    /* what the guest has to have read before */
 	bool pointer;
 	bool handed_over; /* pointer: the sink has it as pending, only its sync is left */
 	bool key_down;
@@ -37,10 +44,14 @@ struct input_event {
 struct input_queue {
 	struct input_sink *sink; /* immutable */
 	unsigned head, count;
+	/* Numbers of the last event that came, was handed over, and was read by the guest. */
+	uint64_t came, handed, read;
 	unsigned owed; /* releases still to come, and button changes that wait for their sync */
 	struct input_event events[INPUT_QUEUE_EVENTS];
 };
 
+/* Whether it matters to the guest which keys are down. */
+bool pointer_packet_is_action(const struct pointer_packet *packet);
 bool pointer_packet_is_empty(const struct pointer_packet *packet);
 /* Motion and wheel of `from`, which is later, become part of `into`. */
 void pointer_packet_collect(struct pointer_packet *into, const struct pointer_packet *from);
@@ -48,14 +59,17 @@ void pointer_packet_collect(struct pointer_packet *into, const struct pointer_pa
 /* Whether so many events more leave every release that is owed its place. */
 bool input_queue_has_room(const struct input_queue *queue, unsigned more);
 /* The caller has made sure that there is room. */
-void input_queue_add_key(
-	struct input_queue *queue, struct input_source *source, unsigned code, bool down);
+void input_queue_add_key(struct input_queue *queue, struct input_source *source,
+	struct input_place after, unsigned code, bool down);
 void input_queue_add_packet(struct input_queue *queue, struct input_source *source,
-	const struct pointer_packet *packet);
+	struct input_place after, const struct pointer_packet *packet);
 /* Makes the packet part of the last one that waits, which becomes `source`'s. False: that would
  * change an order that matters, or none waits. *before: whose it was. */
 bool input_queue_join(struct input_queue *queue, struct input_source *source,
-	const struct pointer_packet *packet, struct input_source **before);
+	struct input_place after, const struct pointer_packet *packet,
+	struct input_source **before);
+/* The first event that waits, or NULL. */
+const struct input_event *input_queue_first(const struct input_queue *queue);
 /* Hands the first event over. False: none is there, or the sink has no room. */
 bool input_queue_deliver(struct input_queue *queue, struct input_source **source);
 /* Events stay, but nobody is told of them. */

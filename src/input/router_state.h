@@ -1,5 +1,6 @@
 /* What the router's files share: router.c (its life, its thread, switching), router_source.c (what
- * sources do), router_queue.c (what waits). router.h is for everybody else.
+ * sources do), router_order.c (what waits for what), router_queue.c (what waits). router.h is for
+ * everybody else.
  *
  * Why a release always has a place in the queue: with `owed` counting the releases still to come
  * (one for each code that is down at this sink) and the button changes that wait in a source for
@@ -26,6 +27,10 @@ struct attached_sink {
 	struct input_router *router;
 	struct input_sink_listener listener;
 	struct input_queue queue;
+	/* Since when something has been waiting for the guest to read what came before it here, or
+	 * since the guest last took something meanwhile; 0: nothing waits. */
+	uint64_t awaited_since_ns;
+	bool given_up; /* the guest does not read, so nothing waits for that until it does */
 	/* Written under the device's lock; the second: those that have changed since the router
 	 * looked, if only for a moment. */
 	atomic_uint leds, changed_leds;
@@ -47,6 +52,7 @@ struct input_source {
 	int pending_sink;            /* which sink pending.button is for */
 	bool pending_synced;         /* sync came, but there was no room */
 	struct pointer_packet place; /* where it pointed last; MOTION_NONE: nowhere yet */
+	struct input_place last;     /* its last key, button or wheel */
 	unsigned queued;             /* events in the queues */
 	unsigned sinks_used; /* mask: which may have something that the guest has not read */
 	int refused_by;      /* the sink that had no room for a press, or NO_SINK */
@@ -95,6 +101,25 @@ void router_send_packet(struct input_router *router, int sink, struct input_sour
 void router_send_pending(struct input_source *source);
 /* Everything that a source holds. router_source.c. */
 void router_release_source(struct input_source *source);
+/* The order of one source's keys, buttons and wheels, which go to different devices:
+ * router_order.c. What an event has to wait for, with number 0 for nothing; and that it has been
+ * sent, as the last in that sink's queue. */
+struct input_place router_place_before(const struct input_source *source, int sink);
+void router_note_place(struct input_source *source, int sink);
+/* Whether the first event of this queue has to wait: for the guest to read what its source did
+ * before elsewhere, or because others wait for the guest to read what this sink has. */
+bool router_must_wait(struct input_router *router, int sink);
+/* An event was handed over: whoever waits for that has more patience. */
+void router_note_progress(struct input_router *router, int sink);
+/* Whether the guest reads again where it did not. */
+void router_look_at_given_up(struct input_router *router);
+/* Whoever waits has all its patience again; the guest has run on. */
+void router_start_patience(struct input_router *router);
+/* Nobody waits for this sink. */
+void router_stop_waiting(struct input_router *router, int sink);
+/* In how many milliseconds to look again because somebody's patience ends then; -1: nobody waits.
+ */
+int router_patience_ms(struct input_router *router);
 /* Takes over what the keyboard says of its lights. */
 void router_look_at_leds(struct input_router *router);
 

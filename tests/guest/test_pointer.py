@@ -9,7 +9,9 @@ import threading
 import time
 
 import guest
+import keys
 import rfb
+from hands import ScanFingers, XFingers
 from viewers import VIEWERS, WINDOWS, DeskTest
 
 ABSOLUTE = r"absolute (\d+) (\d+) (\d+) (-?\d+) (\d+) (\d+)"
@@ -380,6 +382,69 @@ class Together(PointerTest):
             card.expect(rf"absolute \d+ \d+ 1 0 {x} 300")
             client.pointer(x, 300)
             card.expect(rf"absolute \d+ \d+ 0 0 {x} 300")
+
+    def test_keys_and_clicks_keep_their_order_at_a_slow_guest(self):
+        """A hundred keys are still on their way when Ctrl is held for a click and a turn of the wheel."""
+        codes = list(keys.US.values()) * 3
+        wanted = ["+29", "b 1", "b 0", "wheel 1", "-29", "b 1", "+42", "b 0", "-42"]
+        for kind in ("vnc", "sdl"):
+            desktop = self.desk(**SCREEN)
+            card = self.window_card("sdl", desktop, "--scale", "1", vnc=True)
+            fingers, press, wheel = self.hands(kind, card, desktop)
+            for mode in ("absolute", "relative"):
+                with self.subTest(hands=kind, pointer=mode):
+                    card.ask(f"pointer {mode}", f"pointer {mode}")
+                    if kind == "sdl" and mode == "relative":
+                        Targets.take_mouse(self, card, desktop, self.picture(card, desktop, card.window))
+                    card.fence()
+                    card.ask("slow 1000", "slow 1000")
+                    start = card.position
+                    fingers.type(codes)
+                    fingers.key(keys.LEFTCTRL, True)
+                    press(True)
+                    press(False)
+                    wheel()
+                    fingers.key(keys.LEFTCTRL, False)
+                    press(True)
+                    fingers.key(keys.LEFTSHIFT, True)
+                    press(False)
+                    fingers.key(keys.LEFTSHIFT, False)
+                    fingers.press(keys.ESC)
+                    card.expect("key 1 up Esc", 10 * guest.PATIENCE)
+                    card.ask("slow 0", "slow 0")
+                    self.assertEqual(self.story(card.lines[start : card.position], "+29"), wanted)
+            card.close()
+
+    def hands(self, kind, card, desktop):
+        """Fingers, press(down) of the left button, and a function that turns the wheel by one up."""
+        if kind == "sdl":
+            click = desktop.xtest.button
+            return XFingers("sdl", desktop.xtest), lambda down: click(1, down), lambda: (click(4, True), click(4, False))
+        client = card.client(extensions=(rfb.EXTENDED_KEYS,))
+        client.wait_for(lambda: rfb.EXTENDED_KEYS in client.agreed, "the server agrees to scan codes")
+        client.pointer(300, 300)
+        # On one connection, so that all of it has an order.
+        return (
+            ScanFingers(client),
+            lambda down: client.pointer(300, 300, int(down)),
+            lambda: (client.pointer(300, 300, 8), client.pointer(300, 300)),
+        )
+
+    def story(self, lines, first):
+        """What the card said of modifiers, the left button and the wheel, from `first` on."""
+        told, held = [], "0"
+        for line in lines:
+            key = re.fullmatch(r"key (29|42) (down|up) \S+", line or "")
+            mouse = re.fullmatch(rf"{ANYWHERE} (\d+) (-?\d+) \d+ \d+", line or "")
+            if key:
+                told.append(("+" if key[2] == "down" else "-") + key[1])
+            elif mouse:
+                if mouse[1] != held:
+                    held = mouse[1]
+                    told.append(f"b {held}")
+                if mouse[2] != "0":
+                    told.append(f"wheel {mouse[2]}")
+        return told[told.index(first) :] if first in told else told
 
     def test_all_at_once(self):
         """Each places the pointer on a line of its own; the guest's pointer is always on one of the three, and ends where the
