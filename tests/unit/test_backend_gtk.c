@@ -25,7 +25,7 @@
 #include "display/backend.h"
 #include "display/geometry.h"
 #include "display_conformance.h"
-#include "fake_sink.h"
+#include "window_fixture.h"
 
 #define SCREEN_WIDTH  2000
 #define SCREEN_HEIGHT 1600
@@ -237,118 +237,36 @@ static bool capture(void *opaque, struct display_picture *picture)
 	return true;
 }
 
-static int64_t now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 /* ---- A guest that stands still ---- */
-
-struct fixture {
-	struct surface *surface;
-	struct fake_sink sink;
-	struct input_router *router;
-	struct display_backend *backend;
-	struct vm_control control;
-	struct display_settings settings;
-	struct display_host host;
-	atomic_uint powerdowns;
-	atomic_int state;
-};
-
-static void count_powerdown(void *opaque)
-{
-	atomic_fetch_add(&((struct fixture *)opaque)->powerdowns, 1);
-}
-
-static void nothing(void *opaque)
-{
-	(void)opaque;
-}
-
-static enum vm_state state_of(void *opaque)
-{
-	return (enum vm_state)atomic_load(&((struct fixture *)opaque)->state);
-}
-
-static const char *end_reason(void *opaque)
-{
-	return state_of(opaque) == VM_ENDED ? "the guest powered down" : NULL;
-}
 
 static uint32_t reference(uint32_t column, uint32_t row)
 {
 	return (column * 7 & 255) << 16 | (row * 5 & 255) << 8 | ((column ^ row) & 255);
 }
 
-static void draw(struct fixture *fixture, uint32_t width, uint32_t height, bool magenta)
+static uint32_t magenta(uint32_t column, uint32_t row)
 {
-	const struct rect whole = { 0, 0, width, height };
-	uint32_t *pixels, stride;
-
-	assert_int_equal(surface_write_begin(fixture->surface, width, height, &pixels, &stride), 0);
-	for (uint32_t row = 0; row < height; row++)
-		for (uint32_t column = 0; column < width; column++)
-			pixels[(size_t)row * stride + column] =
-				magenta ? 0xff00ff : reference(column, row);
-	surface_write_end(fixture->surface, &whole, 1);
+	(void)column;
+	(void)row;
+	return 0xff00ff;
 }
 
-static struct fixture *fixture_create(void)
+static struct fixture *create(void)
 {
-	struct fixture *fixture = calloc(1, sizeof(*fixture));
-	struct error err;
+	struct fixture *fixture = fixture_create("gtk", "still", INPUT_POINTER_ABSOLUTE);
 
-	fixture->surface = surface_create();
-	fake_sink_init(&fixture->sink, "fake", INPUT_KEYBOARD | INPUT_POINTER_ABSOLUTE, UINT_MAX);
-	assert_int_equal(input_router_create(&fixture->router, &err), 0);
-	assert_int_equal(input_router_attach(fixture->router, &fixture->sink.sink), 0);
-	fixture->control = (struct vm_control){ .request_powerdown = count_powerdown,
-		.request_quit = nothing,
-		.request_reset = nothing,
-		.toggle_pause = nothing,
-		.state = state_of,
-		.end_reason = end_reason,
-		.save_screenshot = nothing,
-		.opaque = fixture };
-	fixture->settings = display_settings_default;
-	fixture->host = (struct display_host){ .surface = fixture->surface,
-		.router = fixture->router,
-		.control = &fixture->control,
-		.settings = &fixture->settings,
-		.guest_name = "still" };
-	assert_int_equal(backend_create("gtk", &fixture->host, &fixture->backend, &err), 0);
+	fixture_create_backend(fixture);
 	return fixture;
-}
-
-static void start(struct fixture *fixture)
-{
-	struct error err = { "" };
-
-	if (backend_start(fixture->backend, NULL, &err))
-		fail_msg("%s", err.text);
-}
-
-static void fixture_destroy(struct fixture *fixture)
-{
-	backend_destroy(fixture->backend);
-	input_router_destroy(fixture->router);
-	surface_destroy(fixture->surface);
-	fake_sink_fini(&fixture->sink);
-	free(fixture);
 }
 
 /* Finds out what stands around a picture that has one colour of its own. */
 static bool measure_borders(void)
 {
-	struct fixture *fixture = fixture_create();
+	struct fixture *fixture = create();
 	bool found = false;
 
-	draw(fixture, 640, 400, true);
-	start(fixture);
+	fixture_draw(fixture, 640, 400, magenta);
+	fixture_start(fixture);
 	for (int64_t until = now_ms() + WAIT_MS; !found && now_ms() < until; usleep(50000)) {
 		struct display_picture all = { .pixels = NULL };
 		int left = INT_MAX, top = INT_MAX, right = -1, bottom = -1;
@@ -423,16 +341,16 @@ static void gtk_reference_picture_is_exact_at_whole_factors(void **state)
 	for (unsigned factor = 1; factor <= 3; factor++) {
 		for (enum display_filter filter = DISPLAY_FILTER_AUTO;
 			filter <= DISPLAY_FILTER_NEAREST; filter++) {
-			struct fixture *fixture = fixture_create();
+			struct fixture *fixture = create();
 
 			fixture->settings.scale_given = true;
 			fixture->settings.scale = DISPLAY_SCALE_FIXED;
 			fixture->settings.scale_percent = factor * 100;
 			fixture->settings.filter = filter;
-			draw(fixture, 620, 300, false);
-			start(fixture);
+			fixture_draw(fixture, 620, 300, reference);
+			fixture_start(fixture);
 			expect_scaled(620, 300, factor);
-			draw(fixture, 571, 203, false); /* the window follows */
+			fixture_draw(fixture, 571, 203, reference); /* the window follows */
 			expect_scaled(571, 203, factor);
 			fixture_destroy(fixture);
 		}
@@ -477,11 +395,11 @@ static void expect_ended(struct fixture *fixture, bool ended)
 
 static void gtk_closing_asks_for_power_down_each_time(void **state)
 {
-	struct fixture *fixture = fixture_create();
+	struct fixture *fixture = create();
 
 	(void)state;
-	draw(fixture, 600, 300, false);
-	start(fixture);
+	fixture_draw(fixture, 600, 300, reference);
+	fixture_start(fixture);
 	expect_scaled(600, 300, 1);
 	for (unsigned i = 1; i <= 2; i++) {
 		ask_to_close();
@@ -496,15 +414,14 @@ static void gtk_closing_asks_for_power_down_each_time(void **state)
 
 static void gtk_kept_open_closes_after_the_guests_end(void **state)
 {
-	struct fixture *fixture = fixture_create();
+	struct fixture *fixture = create();
 
 	(void)state;
 	fixture->settings.keep_open = true;
-	draw(fixture, 600, 300, false);
-	start(fixture);
+	fixture_draw(fixture, 600, 300, reference);
+	fixture_start(fixture);
 	expect_scaled(600, 300, 1);
-	atomic_store(&fixture->state, VM_ENDED);
-	backend_notify(fixture->backend);
+	set_state(fixture, VM_ENDED);
 	expect_title("powered down");
 	assert_false(backend_ended(fixture->backend));
 	ask_to_close();
@@ -515,17 +432,17 @@ static void gtk_kept_open_closes_after_the_guests_end(void **state)
 
 static void gtk_two_at_once_are_refused_in_words(void **state)
 {
-	struct fixture *fixture = fixture_create(), *other = fixture_create();
+	struct fixture *fixture = create(), *other = create();
 	struct error err;
 
 	(void)state;
-	draw(fixture, 600, 300, false);
-	start(fixture);
+	fixture_draw(fixture, 600, 300, reference);
+	fixture_start(fixture);
 	assert_int_equal(backend_start(other->backend, NULL, &err), -EBUSY);
 	assert_non_null(strstr(err.text, "gtk: "));
 	backend_stop(fixture->backend);
-	draw(other, 560, 200, false);
-	start(other);
+	fixture_draw(other, 560, 200, reference);
+	fixture_start(other);
 	expect_scaled(560, 200, 1);
 	fixture_destroy(other);
 	fixture_destroy(fixture);
@@ -534,14 +451,14 @@ static void gtk_two_at_once_are_refused_in_words(void **state)
 /* Xlib's handlers are the process's, and without ours an error ends it. */
 static void gtk_keeps_its_error_handlers_when_an_sdl_window_closes(void **state)
 {
-	struct fixture *fixture = fixture_create();
+	struct fixture *fixture = create();
 	struct display_backend *sdl = NULL;
 	int (*error)(Display *, XErrorEvent *);
 	int (*io_error)(Display *);
 	struct error err;
 
 	(void)state;
-	draw(fixture, 800, 500, false);
+	fixture_draw(fixture, 800, 500, reference);
 	if (backend_create("sdl", &fixture->host, &sdl, &err)) {
 		fixture_destroy(fixture);
 		skip();
@@ -551,7 +468,7 @@ static void gtk_keeps_its_error_handlers_when_an_sdl_window_closes(void **state)
 	unsetenv("SDL_VIDEODRIVER");
 	/* Its handlers come first, before it has a title, then GTK's, before its start returns. */
 	expect_title("still - running");
-	start(fixture);
+	fixture_start(fixture);
 	error = XSetErrorHandler(NULL);
 	XSetErrorHandler(error);
 	io_error = XSetIOErrorHandler(NULL);
@@ -596,23 +513,23 @@ static void gtk_clipboard_that_answers_too_late_is_nobodys(void **state)
 {
 	Atom clipboard = XInternAtom(x, "CLIPBOARD", False);
 	Window owner = XCreateSimpleWindow(x, DefaultRootWindow(x), 0, 0, 1, 1, 0, 0, 0);
-	struct fixture *fixture = fixture_create();
+	struct fixture *fixture = create();
 	XWindowAttributes attributes;
 	XEvent asked, answer;
 	char title[128];
 
 	(void)state;
 	XSetSelectionOwner(x, clipboard, owner, CurrentTime);
-	draw(fixture, 800, 500, false);
-	start(fixture);
+	fixture_draw(fixture, 800, 500, reference);
+	fixture_start(fixture);
 	expect_scaled(800, 500, 1);
 	press_paste(find_window(title, &attributes));
 	expect_asked(&asked);
 	fixture_destroy(fixture);
 
-	fixture = fixture_create();
-	draw(fixture, 800, 500, false);
-	start(fixture);
+	fixture = create();
+	fixture_draw(fixture, 800, 500, reference);
+	fixture_start(fixture);
 	expect_scaled(800, 500, 1);
 	XDestroyWindow(x, owner); /* what else it is asked for, it does not have */
 	answer.xselection = (XSelectionEvent){ .type = SelectionNotify,
@@ -624,7 +541,7 @@ static void gtk_clipboard_that_answers_too_late_is_nobodys(void **state)
 	XSendEvent(x, asked.xselectionrequest.requestor, False, NoEventMask, &answer);
 	XSync(x, False);
 	usleep(300000);
-	draw(fixture, 810, 500, false);
+	fixture_draw(fixture, 810, 500, reference);
 	expect_scaled(810, 500, 1);
 	fixture_destroy(fixture);
 }
@@ -671,7 +588,7 @@ static void *flood(void *opaque)
 static void gtk_flooded_console_costs_neither_memory_nor_the_picture(void **state)
 {
 	const struct char_device device = { .receive = take_nothing };
-	struct fixture *fixture = fixture_create();
+	struct fixture *fixture = create();
 	struct flood flooding = { .stop = false };
 	struct console_hub *hub;
 	pthread_t thread;
@@ -681,18 +598,17 @@ static void gtk_flooded_console_costs_neither_memory_nor_the_picture(void **stat
 	(void)state;
 	assert_int_equal(console_hub_create(&device, NULL, &hub, &err), 0);
 	flooding.line = console_hub_char_host(hub);
-	backend_destroy(fixture->backend);
+	fixture_close(fixture);
 	fixture->host.console = hub;
-	assert_int_equal(backend_create("gtk", &fixture->host, &fixture->backend, &err), 0);
-	draw(fixture, 800, 500, false);
-	start(fixture);
+	fixture_draw(fixture, 800, 500, reference);
+	fixture_start(fixture);
 	expect_scaled(800, 500, 1);
 	before = resident_kib();
 	assert_int_equal(pthread_create(&thread, NULL, flood, &flooding), 0);
 	usleep(3000000);
-	draw(fixture, 800, 500, true);
+	fixture_draw(fixture, 800, 500, magenta);
 	usleep(200000);
-	draw(fixture, 800, 500, false);
+	fixture_draw(fixture, 800, 500, reference);
 	expect_scaled(800, 500, 1);
 	atomic_store(&flooding.stop, true);
 	pthread_join(thread, NULL);
@@ -710,12 +626,12 @@ static void gtk_flooded_console_costs_neither_memory_nor_the_picture(void **stat
 /* The last one: GTK is of no use afterwards. */
 static void gtk_lost_desktop_ends_the_window_alone(void **state)
 {
-	struct fixture *fixture = fixture_create();
+	struct fixture *fixture = create();
 	struct error err;
 
 	(void)state;
-	draw(fixture, 600, 300, false);
-	start(fixture);
+	fixture_draw(fixture, 600, 300, reference);
+	fixture_start(fixture);
 	expect_scaled(600, 300, 1);
 	XCloseDisplay(x);
 	x = NULL;
@@ -728,7 +644,7 @@ static void gtk_lost_desktop_ends_the_window_alone(void **state)
 
 static void gtk_without_a_session_says_what_to_do(void **state)
 {
-	struct fixture *fixture = fixture_create();
+	struct fixture *fixture = create();
 	char *display = strdup(getenv("DISPLAY"));
 	struct error err = { "" };
 
@@ -793,7 +709,7 @@ static void gtk_silent_session_bus_does_not_hold_up_the_start(void **state)
 {
 	const char *before = getenv("DBUS_SESSION_BUS_ADDRESS");
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	struct fixture *fixture = fixture_create();
+	struct fixture *fixture = create();
 	int silent = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	char *old = strdup(before), text[160];
 	struct error err = { "" };

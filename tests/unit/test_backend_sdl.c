@@ -9,13 +9,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "cmocka_all.h"
 #include "display/backend.h"
 #include "display_conformance.h"
-#include "fake_sink.h"
+#include "window_fixture.h"
 
 #define WAIT_MS 60000
 
@@ -31,64 +30,7 @@ const char *__tsan_default_suppressions(void)
 static char folder[] = "/tmp/vmgui-sdl-XXXXXX";
 static void *sdl_library;
 static int (*push_event)(SDL_Event *event);
-
-struct fixture {
-	struct surface *surface;
-	struct fake_sink sink;
-	struct input_router *router;
-	struct display_backend *backend;
-	struct vm_control control;
-	struct display_settings settings;
-	struct display_host host;
-	atomic_uint powerdowns, pauses, screenshots, closes;
-	atomic_int vm_state;
-	char text[1 << 16];
-};
-
-static void count_powerdown(void *opaque)
-{
-	atomic_fetch_add(&((struct fixture *)opaque)->powerdowns, 1);
-}
-
-static void count_pause(void *opaque)
-{
-	struct fixture *fixture = opaque;
-
-	atomic_fetch_add(&fixture->pauses, 1);
-	backend_notify(fixture->backend); /* as the machine does with a new state */
-}
-
-static void count_screenshot(void *opaque)
-{
-	atomic_fetch_add(&((struct fixture *)opaque)->screenshots, 1);
-}
-
-static enum vm_state running(void *opaque)
-{
-	(void)opaque;
-	return VM_RUNNING;
-}
-
-static enum vm_state current_state(void *opaque)
-{
-	return (enum vm_state)atomic_load(&((struct fixture *)opaque)->vm_state);
-}
-
-static const char *end_reason(void *opaque)
-{
-	return current_state(opaque) == VM_ENDED ? "the guest powered down" : NULL;
-}
-
-static void count_close(void *opaque)
-{
-	atomic_fetch_add(&((struct fixture *)opaque)->closes, 1);
-}
-
-static void set_state(struct fixture *fixture, enum vm_state state)
-{
-	atomic_store(&fixture->vm_state, (int)state);
-	backend_notify(fixture->backend);
-}
+static char text_seen[1 << 16]; /* what the guest got of late */
 
 static uint32_t pattern(uint32_t x, uint32_t y)
 {
@@ -98,54 +40,14 @@ static uint32_t pattern(uint32_t x, uint32_t y)
 /* A picture in which every pixel differs from those beside it. */
 static void draw(struct fixture *fixture, uint32_t width, uint32_t height)
 {
-	const struct rect whole = { 0, 0, width, height };
-	uint32_t *pixels, stride;
-
-	assert_int_equal(surface_write_begin(fixture->surface, width, height, &pixels, &stride), 0);
-	for (uint32_t y = 0; y < height; y++)
-		for (uint32_t x = 0; x < width; x++)
-			pixels[(size_t)y * stride + x] = pattern(x, y);
-	surface_write_end(fixture->surface, &whole, 1);
-}
-
-static int start(struct fixture *fixture)
-{
-	struct error err;
-
-	if (backend_create("sdl", &fixture->host, &fixture->backend, &err) ||
-		backend_start(fixture->backend, NULL, &err)) {
-		print_error("%s\n", err.text);
-		return -1;
-	}
-	return 0;
+	fixture_draw(fixture, width, height, pattern);
 }
 
 /* The fixture without a window: the test may change the settings first. */
 static int setup_unstarted(void **state, unsigned pointer)
 {
-	struct fixture *fixture = calloc(1, sizeof(*fixture));
-	struct error err;
-
-	fixture->surface = surface_create();
-	fake_sink_init(&fixture->sink, "fake", INPUT_KEYBOARD | pointer, UINT_MAX);
-	assert_int_equal(input_router_create(&fixture->router, &err), 0);
-	assert_int_equal(input_router_attach(fixture->router, &fixture->sink.sink), 0);
-	fixture->control = (struct vm_control){ .request_powerdown = count_powerdown,
-		.toggle_pause = count_pause,
-		.save_screenshot = count_screenshot,
-		.state = current_state,
-		.end_reason = end_reason,
-		.opaque = fixture };
-	fixture->settings = display_settings_default;
-	fixture->host = (struct display_host){ .surface = fixture->surface,
-		.router = fixture->router,
-		.control = &fixture->control,
-		.settings = &fixture->settings,
-		.guest_name = "a guest",
-		.closed = count_close,
-		.closed_opaque = fixture };
-	draw(fixture, 640, 480);
-	*state = fixture;
+	*state = fixture_create("sdl", "a guest", pointer);
+	draw(*state, 640, 480);
 	return 0;
 }
 
@@ -156,7 +58,9 @@ static int setup_idle(void **state)
 
 static int setup_with(void **state, unsigned pointer)
 {
-	return setup_unstarted(state, pointer) ? -1 : start(*state);
+	setup_unstarted(state, pointer);
+	fixture_start(*state);
+	return 0;
 }
 
 static int setup_relative(void **state)
@@ -176,13 +80,7 @@ static int setup_both(void **state)
 
 static int teardown(void **state)
 {
-	struct fixture *fixture = *state;
-
-	backend_destroy(fixture->backend);
-	input_router_destroy(fixture->router);
-	surface_destroy(fixture->surface);
-	fake_sink_fini(&fixture->sink);
-	free(fixture);
+	fixture_destroy(*state);
 	return 0;
 }
 
@@ -228,14 +126,6 @@ static void push_window(unsigned event)
 	push((SDL_Event){ .window = { .type = SDL_WINDOWEVENT, .event = (Uint8)event } });
 }
 
-static int64_t now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 /* What the guest got, up to a key that says that the window has come so far. NULL: whatever. */
 static void expect(struct fixture *fixture, const char *text)
 {
@@ -250,10 +140,10 @@ static void expect(struct fixture *fixture, const char *text)
 		pthread_mutex_unlock(&fixture->sink.lock);
 	}
 	assert_non_null(end);
-	fake_sink_take(&fixture->sink, fixture->text, sizeof(fixture->text));
-	*strstr(fixture->text, mark) = '\0';
+	fake_sink_take(&fixture->sink, text_seen, sizeof(text_seen));
+	*strstr(text_seen, mark) = '\0';
 	if (text)
-		assert_string_equal(fixture->text, text);
+		assert_string_equal(text_seen, text);
 }
 
 static void expect_count(atomic_uint *count, unsigned expected)
@@ -454,11 +344,11 @@ static void expect_reaction(
 	do {
 		act(fixture);
 		expect(fixture, NULL);
-		if (!strcmp(fixture->text, text))
+		if (!strcmp(text_seen, text))
 			return;
 		usleep(5000);
 	} while (now_ms() < until);
-	assert_string_equal(fixture->text, text);
+	assert_string_equal(text_seen, text);
 }
 
 static void sdl_mouse_follows_what_the_guest_switches_on(void **state)
@@ -486,7 +376,7 @@ static void sdl_without_a_release_key_nothing_is_grabbed(void **state)
 	struct error err;
 
 	assert_int_equal(chord_parse("none", "--release-key", &fixture->settings.release, &err), 0);
-	assert_int_equal(start(fixture), 0);
+	fixture_start(fixture);
 	push_motion(12, 9, 2, -1); /* follows over the window */
 	push_button(SDL_BUTTON_LEFT, true, 12, 9);
 	push_button(SDL_BUTTON_LEFT, false, 12, 9);
@@ -501,7 +391,7 @@ static void sdl_lone_modifier_releases(void **state)
 
 	assert_int_equal(
 		chord_parse("right-ctrl", "--release-key", &fixture->settings.release, &err), 0);
-	assert_int_equal(start(fixture), 0);
+	fixture_start(fixture);
 	push_button(SDL_BUTTON_LEFT, true, 10, 10);
 	expect_grabbed_mouse(fixture, true);
 	/* With another key in between it is the guest's. */
@@ -539,11 +429,11 @@ static void sdl_ten_thousand_keys_wait_and_arrive(void **state)
 	push_window(SDL_WINDOWEVENT_CLOSE);
 	expect_count(&fixture->powerdowns, 1); /* the window is alive */
 	while (seen < 2 * strikes && now_ms() < until) {
-		char *text = fixture->text;
+		char *text = text_seen;
 
 		fake_sink_give_room(&fixture->sink, 1000);
 		usleep(1000);
-		fake_sink_take(&fixture->sink, fixture->text, sizeof(fixture->text));
+		fake_sink_take(&fixture->sink, text_seen, sizeof(text_seen));
 		while (*text) {
 			char *end;
 
@@ -595,7 +485,7 @@ static void expect_picture(uint32_t width, uint32_t height, uint32_t picture_wid
 static void start_saving(struct fixture *fixture)
 {
 	setenv("SDL_VIDEO_DUMMY_SAVE_FRAMES", "1", 1);
-	assert_int_equal(start(fixture), 0);
+	fixture_start(fixture);
 }
 
 static int teardown(void **state);
@@ -617,8 +507,7 @@ static void sdl_picture_is_exact_at_whole_scales(void **state)
 		fixture->settings.scale_percent = 100 * factor;
 		start_saving(fixture);
 		expect_picture(320 * factor, 240 * factor, 320, 240, factor, 0, 0, 0, 0);
-		backend_destroy(fixture->backend);
-		fixture->backend = NULL;
+		fixture_close(fixture);
 	}
 }
 
@@ -806,34 +695,33 @@ static void sdl_named_guest_has_its_size_and_scale_again(void **state)
 	for (int i = 0; i < 4; i++)
 		push_key(SDL_SCANCODE_EQUALS, SDLK_EQUALS, mod, true);
 	expect_picture(640, 480, 320, 240, 2, 0, 0, 0, 0);
-	backend_destroy(fixture->backend);
+	fixture_close(fixture);
 	(void)read_frame(NULL, 0);
-	assert_int_equal(start(fixture), 0);
+	fixture_start(fixture);
 	expect_picture(640, 480, 320, 240, 2, 0, 0, 0, 0);
 	/* What is given goes before, and changes nothing that is remembered. */
-	backend_destroy(fixture->backend);
+	fixture_close(fixture);
 	(void)read_frame(NULL, 0);
 	fixture->settings.scale_given = true;
-	assert_int_equal(start(fixture), 0);
+	fixture_start(fixture);
 	expect_picture(320, 240, 320, 240, 1, 0, 0, 0, 0);
-	backend_destroy(fixture->backend);
+	fixture_close(fixture);
 	(void)read_frame(NULL, 0);
 	fixture->settings.scale_given = false;
-	assert_int_equal(start(fixture), 0);
+	fixture_start(fixture);
 	expect_picture(640, 480, 320, 240, 2, 0, 0, 0, 0);
 }
 
 static void sdl_without_a_session_says_what_to_do(void **state)
 {
-	const struct vm_control control = { .state = running };
-	struct display_host host = {
-		.surface = surface_create(), .control = &control, .guest_name = "a guest"
-	};
+	struct fixture *fixture = fixture_create("sdl", "a guest", 0);
 	struct display_backend *backend;
 	struct error err = { "" };
 
 	(void)state;
-	assert_int_equal(backend_create("sdl", &host, &backend, &err), 0);
+	fixture->host.router = NULL;
+	fixture_create_backend(fixture);
+	backend = fixture->backend;
 	assert_int_equal(backend_start(backend, "an argument", &err), -EINVAL);
 	assert_non_null(strstr(err.text, "an argument"));
 	setenv("SDL_VIDEODRIVER", "nonexistent", 1);
@@ -841,8 +729,7 @@ static void sdl_without_a_session_says_what_to_do(void **state)
 	assert_non_null(strstr(err.text, "--vnc"));
 	setenv("SDL_VIDEODRIVER", "dummy", 1);
 	assert_int_equal(backend_start(backend, NULL, &err), 0);
-	backend_destroy(backend);
-	surface_destroy(host.surface);
+	fixture_destroy(fixture);
 }
 
 static uint32_t get32(const uint8_t *bytes)
