@@ -122,43 +122,36 @@ void convert_row(enum pixel_format format, bool big_endian, const uint8_t *sourc
 	}
 }
 
-GUEST_RACE static uint32_t same_8888(
-	const struct unaligned_u32 *source, uint32_t count, const uint32_t *shown)
+bool convert_is_direct(enum pixel_format format, bool big_endian)
 {
-	for (uint32_t start = 0, end; start < count; start = end) {
-		uint32_t difference = 0;
-
-		/* No way out inside, so that the compiler makes vector code of it. */
-		end = start + 64 < count ? start + 64 : count;
-		for (uint32_t i = start; i < end; i++)
-			difference |= source[i].value ^ shown[i];
-		if (difference & 0xffffff)
-			return start;
-	}
-	return count;
+	return format == PIXEL_XRGB8888 && !big_endian;
 }
 
-uint32_t convert_same_pixels(enum pixel_format format, bool big_endian, const uint8_t *source,
-	uint32_t count, const uint32_t *shown)
+GUEST_RACE static inline bool same_pixel(uint32_t a, uint32_t b)
 {
-	if (format != PIXEL_XRGB8888 || big_endian)
-		return 0;
-	return same_8888((const struct unaligned_u32 *)source, count, shown);
+	return !((a ^ b) & 0xffffff);
 }
 
-bool convert_differs(
-	const uint32_t *a, const uint32_t *b, uint32_t count, uint32_t *first, uint32_t *last)
+GUEST_RACE bool convert_differs(const uint8_t *source, const uint32_t *shown, uint32_t count,
+	uint32_t *first, uint32_t *last)
 {
+	const struct unaligned_u32 *pixels = (const struct unaligned_u32 *)source;
 	uint32_t difference = 0, low = 0, high = count;
 
-	/* No early way out: the compiler makes vector code of this, and most rows are the same. */
-	for (uint32_t i = 0; i < count; i++)
-		difference |= a[i] ^ b[i];
-	if (!difference)
-		return false;
-	while (a[low] == b[low])
-		low++;
-	while (a[high - 1] == b[high - 1])
+	/* A picture that is all new shows it here. */
+	if (same_pixel(pixels[0].value, shown[0])) {
+		/* No way out inside, so that the compiler makes vector code of it. */
+		for (uint32_t i = 0; i < count; i++)
+			difference |= pixels[i].value ^ shown[i];
+		if (!(difference & 0xffffff))
+			return false;
+		/* The guest may have undone it: nothing is as it was a moment ago. */
+		while (low < count && same_pixel(pixels[low].value, shown[low]))
+			low++;
+		if (low == count)
+			return false;
+	}
+	while (high > low + 1 && same_pixel(pixels[high - 1].value, shown[high - 1]))
 		high--;
 	*first = low;
 	*last = high - 1;

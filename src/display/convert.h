@@ -10,15 +10,12 @@
 void convert_row(enum pixel_format format, bool big_endian, const uint8_t *source, uint32_t count,
 	const uint32_t palette[256], uint32_t *target);
 
-/* How many of `count` pixels from the first on are what is shown already, as far as can be told
- * without converting: 0 if that takes conversion, else the difference is within the next 64. A
- * first look, at half the cost. */
-uint32_t convert_same_pixels(enum pixel_format format, bool big_endian, const uint8_t *source,
-	uint32_t count, const uint32_t *shown);
+/* Whether the format's pixels are the surface's but for the upper byte. */
+bool convert_is_direct(enum pixel_format format, bool big_endian);
 
-/* Compares two rows of count pixels. False if they are the same; else the first and last pixels
- * that differ. */
-bool convert_differs(
-	const uint32_t *a, const uint32_t *b, uint32_t count, uint32_t *first, uint32_t *last);
+/* Compares count pixels, at least one, of such a format with what is shown. False if they are the
+ * same; else the first and last pixels that differ. source as above. */
+bool convert_differs(const uint8_t *source, const uint32_t *shown, uint32_t count, uint32_t *first,
+	uint32_t *last);
 
 #endif

@@ -2,10 +2,11 @@
 /* From video memory to the surface; see scanout.h.
  *
  * One pass: take the mode as one snapshot; if no processor of the guest has run since the last
- * comparison, that is all. Else add the pages written since the last pass to those still owed,
- * convert what is dirty of each row into a scratch line, and compare with the surface, which no
- * other thread writes, without its lock. What differs is boxed per tile (below); only if there is a
- * box is the surface locked and written. So a pass that finds nothing new disturbs nobody.
+ * comparison, that is all. Else add the pages written since the last pass to those still owed, and
+ * compare what is dirty of each row with the surface, which no other thread writes, at first without
+ * its lock. What differs is written at once, so that a full screen that changes goes through the
+ * processor's cache once and not twice, and boxed per tile (below). The surface is locked from the
+ * first pixel that differs until the end of the pass; a pass that finds nothing new disturbs nobody.
  *
  *        64 px
  *      +------+------+------+
@@ -30,6 +31,8 @@
 
 #define TILE_WIDTH  64u
 #define BAND_HEIGHT 32u
+#define CACHE_LINE  64u
+#define FETCH_AHEAD 2048u /* bytes */
 #define MAX_TILES   (DISPLAY_MAX_WIDTH / TILE_WIDTH)
 
 /* A page in which nothing changed for so many looks is not watched any more: they cost as much as
@@ -70,6 +73,7 @@ struct scanout {
 	uint32_t line[DISPLAY_MAX_WIDTH];
 	bool damage_failed; /* said so once */
 	bool owes;          /* there was no memory for the picture */
+	bool writing;       /* the surface is locked */
 };
 
 /* ---- What is dirty ---- */
@@ -276,27 +280,54 @@ static void note_change(struct scanout *scanout, uint32_t y, uint32_t first, uin
 	set_in_bitmap(scanout->changed, display_mode_pixel(mode, last, y) / PAGE_BYTES, true);
 }
 
-/* Compares pixels [left, right) of a row with the surface and boxes what differs, tile by tile. */
-static void compare_span(struct scanout *scanout, uint32_t y, uint32_t left, uint32_t right)
+/* The pixels of a tile's row that differ are written at once, while they are in the processor's
+ * cache. The surface is ours from the first of them until the end of the pass. */
+static bool may_write(struct scanout *scanout)
 {
-	const uint32_t *shown = scanout->pixels + (size_t)y * scanout->surface_width;
+	uint32_t stride;
+
+	if (!scanout->writing)
+		scanout->writing = !surface_write_begin(scanout->surface, scanout->mode.width,
+			scanout->mode.height, &scanout->pixels, &stride);
+	return scanout->writing;
+}
+
+/* Where all is new the time goes into waiting for memory: both pictures are larger than the caches,
+ * and a window system on another processor had the surface last. Only a hint; past the end it is
+ * none. */
+static void fetch_ahead(const void *start)
+{
+	for (uintptr_t line = 0; line < TILE_WIDTH * sizeof(uint32_t); line += CACHE_LINE)
+		__builtin_prefetch((const void *)((uintptr_t)start + FETCH_AHEAD + line));
+}
+
+/* Compares pixels [left, right) of a row with the surface, writes what differs there and boxes it,
+ * tile by tile. */
+static void update_span(struct scanout *scanout, uint32_t y, uint32_t left, uint32_t right)
+{
+	uint32_t *shown = scanout->pixels + (size_t)y * scanout->surface_width;
 	const struct display_mode *mode = &scanout->mode;
+	bool direct = !mode->blank && convert_is_direct(mode->format, mode->big_endian);
+	bool differs = false;
 
-	for (;;) {
-		uint32_t tile, end, first, last;
+	if (!direct)
+		draw_row(scanout, y, left, right, scanout->line + left);
+	while (left < right) {
+		uint32_t tile = left / TILE_WIDTH, end = (tile + 1) * TILE_WIDTH;
+		const uint8_t *source = direct ? pixel_at(scanout, left, y)
+					       : (const uint8_t *)(scanout->line + left);
+		uint32_t first, last;
 
-		if (!mode->blank && left < right)
-			left += convert_same_pixels(mode->format, mode->big_endian,
-				pixel_at(scanout, left, y), right - left, shown + left);
-		if (left >= right)
-			break;
-		tile = left / TILE_WIDTH;
-		end = (tile + 1) * TILE_WIDTH;
 		if (end > right)
 			end = right;
-		draw_row(scanout, y, left, end, scanout->line + left);
-		if (convert_differs(
-			    scanout->line + left, shown + left, end - left, &first, &last)) {
+		if (differs) {
+			fetch_ahead(source);
+			fetch_ahead(shown + left);
+		}
+		differs = convert_differs(source, shown + left, end - left, &first, &last);
+		if (differs && may_write(scanout)) {
+			convert_row(PIXEL_XRGB8888, false, source + first * sizeof(*shown),
+				last - first + 1, NULL, shown + left + first);
 			box_extend(&scanout->boxes[tile], left + first, left + last + 1, y);
 			note_change(scanout, y, left + first, left + last);
 		}
@@ -304,28 +335,30 @@ static void compare_span(struct scanout *scanout, uint32_t y, uint32_t left, uin
 	}
 }
 
-static void compare_row(struct scanout *scanout, uint32_t y)
+static void update_row(struct scanout *scanout, uint32_t y)
 {
 	const struct display_mode *mode = &scanout->mode;
 	uint64_t row = display_mode_pixel(mode, 0, y), bytes = pixel_format_bytes(mode->format);
 	uint64_t start = row, end = display_mode_pixel(mode, mode->width, y), stop;
 
 	if (scanout->dirty_all) {
-		compare_span(scanout, y, 0, mode->width);
+		update_span(scanout, y, 0, mode->width);
 		return;
 	}
 	/* A pixel on the border of two pages belongs to both. */
 	for (; next_run(scanout, &start, end, &stop); start = stop)
-		compare_span(scanout, y, (uint32_t)((start - row) / bytes),
+		update_span(scanout, y, (uint32_t)((start - row) / bytes),
 			(uint32_t)((stop - row + bytes - 1) / bytes));
 }
 
-/* Finds what differs from the surface, which has the mode's size. */
-static void compare(struct scanout *scanout, struct damage *damage)
+/* Brings the surface, which has the mode's size, up to date. Whether anything differed. */
+static bool update(struct scanout *scanout)
 {
 	const struct display_mode *mode = &scanout->mode;
 	uint32_t tiles = (mode->width + TILE_WIDTH - 1) / TILE_WIDTH;
+	struct damage damage = { .count = 0 };
 
+	scanout->writing = false;
 	for (uint32_t top = 0; top < mode->height; top += BAND_HEIGHT) {
 		uint32_t bottom = top + BAND_HEIGHT;
 
@@ -333,44 +366,43 @@ static void compare(struct scanout *scanout, struct damage *damage)
 			bottom = mode->height;
 		memset(scanout->boxes, 0, tiles * sizeof(scanout->boxes[0]));
 		for (uint32_t y = top; y < bottom; y++)
-			compare_row(scanout, y);
+			update_row(scanout, y);
 		for (uint32_t tile = 0; tile < tiles; tile++) {
 			const struct box *box = &scanout->boxes[tile];
 
 			damage_add(
-				damage, (struct rect){ box->left, box->top, box->right - box->left,
-						box->bottom - box->top });
+				&damage, (struct rect){ box->left, box->top, box->right - box->left,
+						 box->bottom - box->top });
 		}
 	}
+	if (scanout->writing)
+		surface_write_end(scanout->surface, damage.rects, damage.count);
+	return damage.count > 0;
 }
 
-/* -ENOMEM: the surface is as it was. */
-static int write_damage(struct scanout *scanout, const struct damage *damage)
+/* A picture of a new size. -ENOMEM: the surface is as it was. */
+static int replace(struct scanout *scanout)
 {
+	const struct rect all = { 0, 0, scanout->mode.width, scanout->mode.height };
 	uint32_t stride;
-	int result = surface_write_begin(scanout->surface, scanout->mode.width,
-		scanout->mode.height, &scanout->pixels, &stride);
+	int result = surface_write_begin(
+		scanout->surface, all.width, all.height, &scanout->pixels, &stride);
 
 	if (result)
 		return result;
-	scanout->surface_width = scanout->mode.width;
-	scanout->surface_height = scanout->mode.height;
-	for (size_t i = 0; i < damage->count; i++) {
-		const struct rect *rect = &damage->rects[i];
-
-		for (uint32_t y = rect->y; y < rect->y + rect->height; y++)
-			draw_row(scanout, y, rect->x, rect->x + rect->width,
-				scanout->pixels + (size_t)y * stride + rect->x);
-	}
-	surface_write_end(scanout->surface, damage->rects, damage->count);
+	scanout->surface_width = all.width;
+	scanout->surface_height = all.height;
+	for (uint32_t y = 0; y < all.height; y++)
+		draw_row(scanout, y, 0, all.width, scanout->pixels + (size_t)y * stride);
+	surface_write_end(scanout->surface, &all, 1);
 	return 0;
 }
 
 /* Under pass_lock. Returns whether the surface changed; *again: the mode changed under us. */
 static bool pass(struct scanout *scanout, bool *again)
 {
-	struct damage damage = { .count = 0 };
 	struct display_mode mode;
+	bool new_size, changed;
 	uint64_t start, end;
 	bool dirty;
 
@@ -391,23 +423,20 @@ static bool pass(struct scanout *scanout, bool *again)
 	/* While it is blank, black stays black whatever the guest draws. */
 	dirty = scanout->dirty_all || (!mode.blank && anything_dirty(scanout, start, end));
 
-	if (mode.width != scanout->surface_width || mode.height != scanout->surface_height) {
-		damage_add(&damage, (struct rect){ .width = mode.width, .height = mode.height });
-	} else if (dirty) {
-		compare(scanout, &damage);
-	}
-	scanout->owes = damage.count && write_damage(scanout, &damage);
+	new_size = mode.width != scanout->surface_width || mode.height != scanout->surface_height;
+	scanout->owes = new_size && replace(scanout);
 	if (scanout->owes) {
 		scanout->dirty_all = true; /* until there is memory again */
 		return false;
 	}
+	changed = new_size || (dirty && update(scanout));
 	scanout->dirty_all = false;
 	watch(scanout, start, end);
 	memset(scanout->dirty, 0, scanout->dirty_words * sizeof(*scanout->dirty));
 
 	scanout->source->ops->get_mode(scanout->source, &mode);
 	*again = mode.generation != scanout->mode.generation;
-	return damage.count > 0;
+	return changed;
 }
 
 bool scanout_look(struct scanout *scanout, unsigned *watched_pages)
