@@ -6,9 +6,12 @@
 #include "display/surface.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "display/damage.h"
 
@@ -23,16 +26,75 @@ struct surface_reader {
 	bool waking; /* its wake is running, without the lock */
 };
 
+/* A picture's. */
+struct memory {
+	uint32_t *pixels;
+	size_t bytes;
+	int fd; /* negative: not to be shared */
+};
+
 struct surface {
 	pthread_mutex_t lock;
 	pthread_cond_t news; /* a new frame, or a wake that returned */
-	uint32_t *pixels;
+	struct memory memory;
 	uint32_t width, height;
 	uint32_t generation;
 	uint64_t frame;
 	bool resized; /* between write_begin and write_end */
 	struct surface_reader *readers;
 };
+
+/* ---- Memory ---- */
+
+/* What is promised to who maps it: it does not become smaller, and has its pages now, since later
+ * there is nobody to tell that there are none. Negative: not to be had. */
+static int open_memory(size_t bytes)
+{
+	int fd = memfd_create("vmgui-picture", MFD_CLOEXEC | MFD_ALLOW_SEALING), result;
+
+	if (fd < 0)
+		return -errno;
+	do
+		result = fallocate(fd, 0, 0, (off_t)bytes);
+	while (result && errno == EINTR);
+	if (!result && !fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL))
+		return fd;
+	close(fd);
+	return -ENOMEM;
+}
+
+/* Black. */
+static int allocate(struct memory *memory, uint32_t width, uint32_t height)
+{
+	void *pixels;
+
+	memory->bytes = (size_t)width * height * sizeof(*memory->pixels);
+	memory->fd = open_memory(memory->bytes);
+	if (memory->fd == -ENOMEM)
+		return -ENOMEM;
+	pixels = mmap(NULL, memory->bytes, PROT_READ | PROT_WRITE,
+		memory->fd >= 0 ? MAP_SHARED | MAP_POPULATE : MAP_PRIVATE | MAP_ANONYMOUS,
+		memory->fd, 0);
+	if (pixels == MAP_FAILED) {
+		if (memory->fd >= 0)
+			close(memory->fd);
+		return -ENOMEM;
+	}
+	memory->pixels = pixels;
+	return 0;
+}
+
+static void release(struct memory *memory)
+{
+	if (!memory->pixels)
+		return;
+	munmap(memory->pixels, memory->bytes);
+	if (memory->fd >= 0)
+		close(memory->fd);
+	memory->pixels = NULL;
+}
+
+/* ---- The surface and its readers ---- */
 
 struct surface *surface_create(void)
 {
@@ -55,7 +117,7 @@ void surface_destroy(struct surface *surface)
 		return;
 	pthread_cond_destroy(&surface->news);
 	pthread_mutex_destroy(&surface->lock);
-	free(surface->pixels);
+	release(&surface->memory);
 	free(surface);
 }
 
@@ -110,7 +172,7 @@ size_t surface_read_begin(struct surface_reader *reader, struct surface_view *vi
 
 	pthread_mutex_lock(&surface->lock);
 	*view = (struct surface_view){
-		.pixels = surface->pixels,
+		.pixels = surface->memory.pixels,
 		.width = surface->width,
 		.height = surface->height,
 		.stride_pixels = surface->width,
@@ -128,6 +190,17 @@ size_t surface_read_begin(struct surface_reader *reader, struct surface_view *vi
 void surface_read_end(struct surface_reader *reader)
 {
 	pthread_mutex_unlock(&reader->surface->lock);
+}
+
+int surface_read_share(struct surface_reader *reader)
+{
+	const struct memory *memory = &reader->surface->memory;
+	int fd;
+
+	if (!memory->pixels || memory->fd < 0)
+		return -ENOTSUP;
+	fd = fcntl(memory->fd, F_DUPFD_CLOEXEC, 0);
+	return fd < 0 ? -errno : fd;
 }
 
 int surface_wait_frame(struct surface *surface, uint64_t after, uint64_t deadline_ns)
@@ -150,23 +223,23 @@ int surface_wait_frame(struct surface *surface, uint64_t after, uint64_t deadlin
 int surface_write_begin(struct surface *surface, uint32_t width, uint32_t height, uint32_t **pixels,
 	uint32_t *stride_pixels)
 {
-	pthread_mutex_lock(&surface->lock);
-	if (width != surface->width || height != surface->height) {
-		/* calloc: the picture is black until it is written, and costs memory only then. */
-		uint32_t *fresh = calloc((size_t)width * height, sizeof(*fresh));
+	struct memory old = { .pixels = NULL }, fresh;
+	/* Only the caller changes them. */
+	bool new_size = width != surface->width || height != surface->height;
 
-		if (!fresh) {
-			pthread_mutex_unlock(&surface->lock);
-			return -ENOMEM;
-		}
-		free(surface->pixels);
-		surface->pixels = fresh;
+	if (new_size && allocate(&fresh, width, height))
+		return -ENOMEM;
+	pthread_mutex_lock(&surface->lock);
+	if (new_size) {
+		old = surface->memory;
+		surface->memory = fresh;
 		surface->width = width;
 		surface->height = height;
 		surface->generation++;
 		surface->resized = true;
 	}
-	*pixels = surface->pixels;
+	release(&old);
+	*pixels = surface->memory.pixels;
 	*stride_pixels = surface->width;
 	return 0;
 }

@@ -46,6 +46,12 @@ void surface_reader_destroy(struct surface_reader *reader);
 size_t surface_read_begin(struct surface_reader *reader, struct surface_view *view,
 	struct rect rects[SURFACE_MAX_RECTS]);
 void surface_read_end(struct surface_reader *reader);
+/* Between begin and end: a descriptor of the memory behind view->pixels, the caller's to close, for
+ * who would map it or let a window system read it instead of copying it. It belongs to the view's
+ * generation, has height * stride_pixels pixels, never shrinks, and is for reading only. Who reads
+ * it without the lock may see a pixel before its damage is told, or half an update; all of it is
+ * told as damage afterwards. -ENOTSUP: this memory cannot be shared; other negative errno. */
+VMGUI_MUST_USE int surface_read_share(struct surface_reader *reader);
 
 /* Waits until frame > after, or the deadline (CLOCK_MONOTONIC, ns) passes: -ETIMEDOUT. For tests
  * and screenshots, from any thread. */

@@ -6,6 +6,8 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 #include <cmocka.h>
 
 #include "display/damage.h"
@@ -255,6 +257,44 @@ static void surface_readers_come_and_go_while_written(void **state)
 	surface_destroy(churn.surface);
 }
 
+static void surface_shared_memory_is_the_pictures_of_that_size(void **state)
+{
+	const struct rect first = { 0, 0, 1, 1 };
+	struct surface *surface = surface_create();
+	struct surface_reader *reader = surface_reader_create(surface, NULL, NULL);
+	struct rect rects[SURFACE_MAX_RECTS];
+	struct surface_view view;
+	uint32_t *pixels, stride;
+	const uint32_t *shared;
+	int fd;
+
+	(void)state;
+	(void)surface_read_begin(reader, &view, rects);
+	assert_int_equal(surface_read_share(reader), -ENOTSUP); /* there is no picture */
+	surface_read_end(reader);
+	write_rect(surface, 640, 480, (struct rect){ 0, 0, 640, 480 });
+	(void)surface_read_begin(reader, &view, rects);
+	fd = surface_read_share(reader);
+	surface_read_end(reader);
+	assert_true(fd >= 0);
+	shared = mmap(NULL, 640 * 480 * sizeof(*shared), PROT_READ, MAP_SHARED, fd, 0);
+	assert_true(shared != MAP_FAILED);
+	assert_int_equal(shared[0], 0);
+	assert_int_equal(surface_write_begin(surface, 640, 480, &pixels, &stride), 0);
+	pixels[0] = 0x123456;
+	surface_write_end(surface, &first, 1);
+	assert_int_equal(shared[0], 0x123456);
+	/* Nobody can take it away under who looks at it: neither by its size nor by another one. */
+	assert_int_equal(ftruncate(fd, 0), -1);
+	write_rect(surface, 320, 200, (struct rect){ 0, 0, 320, 200 });
+	assert_int_equal(shared[0], 0x123456);
+	assert_int_equal(shared[640 * 480 - 1], 0);
+	munmap((void *)(uintptr_t)shared, 640 * 480 * sizeof(*shared));
+	close(fd);
+	surface_reader_destroy(reader);
+	surface_destroy(surface);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -269,6 +309,7 @@ int main(void)
 		cmocka_unit_test(surface_wakes_a_reader_once_until_it_looks),
 		cmocka_unit_test(surface_wait_frame_times_out),
 		cmocka_unit_test(surface_readers_come_and_go_while_written),
+		cmocka_unit_test(surface_shared_memory_is_the_pictures_of_that_size),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
