@@ -370,6 +370,80 @@ static void expect_title(const char *text)
 	fail_msg("the title is %s", title);
 }
 
+static uint32_t changed_pixel(uint32_t column, uint32_t row)
+{
+	return ~reference(column, row) & 0xffffff;
+}
+
+/* That part alone, and nothing else is told. */
+static void draw_part(struct fixture *fixture, struct rect part, bool changed)
+{
+	uint32_t *pixels, stride;
+
+	assert_int_equal(surface_write_begin(fixture->surface, 620, 300, &pixels, &stride), 0);
+	for (uint32_t row = part.y; row < part.y + part.height; row++)
+		for (uint32_t column = part.x; column < part.x + part.width; column++)
+			pixels[(size_t)row * stride + column] =
+				changed ? changed_pixel(column, row) : reference(column, row);
+	surface_write_end(fixture->surface, &part, 1);
+}
+
+static bool is_changed_in_part(
+	const struct display_picture *area, struct rect part, unsigned factor)
+{
+	if (area->width != 620 * factor || area->height != 300 * factor)
+		return false;
+	for (uint32_t row = 0; row < area->height; row++) {
+		for (uint32_t column = 0; column < area->width; column++) {
+			uint32_t left = column / factor, top = row / factor;
+			bool inside = left >= part.x && left < part.x + part.width &&
+				      top >= part.y && top < part.y + part.height;
+
+			if (area->pixels[row * area->width + column] !=
+				(inside ? changed_pixel(left, top) : reference(left, top)))
+				return false;
+		}
+	}
+	return true;
+}
+
+static void gtk_changes_in_part_are_exact(void **state)
+{
+	static const struct rect parts[] = { { 0, 0, 1, 1 }, { 101, 57, 33, 21 },
+		{ 619, 299, 1, 1 }, { 0, 150, 620, 1 }, { 310, 0, 1, 300 } };
+
+	(void)state;
+	for (unsigned factor = 1; factor <= 2; factor++) {
+		struct fixture *fixture = create();
+
+		fixture->settings.scale_given = true;
+		fixture->settings.scale = DISPLAY_SCALE_FIXED;
+		fixture->settings.scale_percent = factor * 100;
+		fixture_draw(fixture, 620, 300, reference);
+		fixture_start(fixture);
+		expect_scaled(620, 300, factor);
+		for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+			bool right = false;
+
+			draw_part(fixture, parts[i], true);
+			for (int64_t until = now_ms() + WAIT_MS; !right && now_ms() < until;
+				usleep(20000)) {
+				struct display_picture area = { .pixels = NULL };
+				char title[128];
+
+				right = capture_area(&area, title) &&
+					is_changed_in_part(&area, parts[i], factor);
+				free(area.pixels);
+			}
+			if (!right)
+				fail_msg("part %zu at %u", i, factor);
+			draw_part(fixture, parts[i], false);
+			expect_scaled(620, 300, factor);
+		}
+		fixture_destroy(fixture);
+	}
+}
+
 static void ask_to_close(void)
 {
 	XEvent event = { .xclient = { .type = ClientMessage,
@@ -409,6 +483,54 @@ static void gtk_closing_asks_for_power_down_each_time(void **state)
 		assert_int_equal(atomic_load(&fixture->powerdowns), i);
 	}
 	assert_false(backend_ended(fixture->backend));
+	fixture_destroy(fixture);
+}
+
+/* The picture's upper half is magenta, and the lower edge a message's. */
+static bool has_message(void)
+{
+	struct display_picture area = { .pixels = NULL };
+	uint32_t upper = 0, lower = 0;
+	char title[128];
+	bool right;
+
+	if (!capture_area(&area, title))
+		return false;
+	for (uint32_t i = 0; i < area.width * (area.height / 2); i++)
+		upper += area.pixels[i] != 0xff00ff;
+	for (uint32_t i = area.width * (area.height - 10); i < area.width * area.height; i++)
+		lower += area.pixels[i] == 0xff00ff;
+	right = !upper && lower < area.width;
+	free(area.pixels);
+	return right;
+}
+
+static void gtk_message_stays_over_a_picture_that_changes(void **state)
+{
+	struct fixture *fixture = create();
+	bool shown = false;
+
+	(void)state;
+	fixture_draw(fixture, 640, 400, reference);
+	fixture_start(fixture);
+	expect_scaled(640, 400, 1);
+	ask_to_close();
+	for (int64_t until = now_ms() + WAIT_MS; !shown && now_ms() < until; usleep(20000)) {
+		fixture_draw(fixture, 640, 400, magenta);
+		shown = has_message();
+	}
+	assert_true(shown);
+	usleep(500000); /* it has come all of its way */
+	for (int i = 0; i < 20; i++) {
+		fixture_draw(fixture, 640, 400, reference);
+		usleep(20000);
+		fixture_draw(fixture, 640, 400, magenta);
+		usleep(20000);
+	}
+	shown = false;
+	for (int64_t until = now_ms() + 5000; !shown && now_ms() < until; usleep(20000))
+		shown = has_message();
+	assert_true(shown);
 	fixture_destroy(fixture);
 }
 
@@ -733,7 +855,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(gtk_reference_picture_is_exact_at_whole_factors),
+		cmocka_unit_test(gtk_changes_in_part_are_exact),
 		cmocka_unit_test(gtk_closing_asks_for_power_down_each_time),
+		cmocka_unit_test(gtk_message_stays_over_a_picture_that_changes),
 		cmocka_unit_test(gtk_kept_open_closes_after_the_guests_end),
 		cmocka_unit_test(gtk_two_at_once_are_refused_in_words),
 		cmocka_unit_test(gtk_keeps_its_error_handlers_when_an_sdl_window_closes),

@@ -216,6 +216,8 @@ GtkWidget *bars_create(struct window *window, GtkWidget *content)
 	gtk_container_add(GTK_CONTAINER(window->overlay), content);
 	create_message(window);
 	create_bar(window);
+	view_add_cover(&window->view, window->message);
+	view_add_cover(&window->view, window->bar);
 	return window->overlay;
 }
 

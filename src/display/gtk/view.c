@@ -3,6 +3,7 @@
 
 #include <math.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "core/log.h"
 
@@ -66,20 +67,31 @@ static void draw_margins(cairo_t *cr, const struct placement *placement, struct 
 	cairo_fill(cr);
 }
 
+static cairo_filter_t filter_of(struct view *view, const struct placement *placement)
+{
+	if (!is_smooth(view, placement))
+		return CAIRO_FILTER_NEAREST;
+	return placement->width < view->picture.width ? CAIRO_FILTER_GOOD : CAIRO_FILTER_BILINEAR;
+}
+
+/* What X servers have no filter for, cairo draws in this process. */
+static bool is_for_server(struct view *view, const struct placement *placement)
+{
+	return view->pixmap && filter_of(view, placement) != CAIRO_FILTER_GOOD;
+}
+
 static void draw_picture(struct view *view, cairo_t *cr, const struct placement *placement)
 {
-	cairo_filter_t filter = CAIRO_FILTER_NEAREST;
+	cairo_surface_t *source = is_for_server(view, placement) ? view->pixmap : view->image;
+	cairo_filter_t filter = filter_of(view, placement);
 
-	if (is_smooth(view, placement))
-		filter = placement->width < view->picture.width ? CAIRO_FILTER_GOOD
-								: CAIRO_FILTER_BILINEAR;
 	cairo_rectangle(cr, placement->x, placement->y, placement->width, placement->height);
 	cairo_clip(cr);
 	cairo_translate(cr, placement->x, placement->y);
 	if (placement->width != view->picture.width || placement->height != view->picture.height)
 		cairo_scale(cr, (double)placement->width / view->picture.width,
 			(double)placement->height / view->picture.height);
-	cairo_set_source_surface(cr, view->image, 0, 0);
+	cairo_set_source_surface(cr, source, 0, 0);
 	cairo_pattern_set_filter(cairo_get_source(cr), filter);
 	/* Smoothing looks beyond the edge; let it find the edge again. */
 	if (filter != CAIRO_FILTER_NEAREST)
@@ -100,7 +112,6 @@ static gboolean on_draw(GtkWidget *area, cairo_t *cr, gpointer opaque)
 	struct placement placement = { 0, 0, 0, 0 };
 	double unit = 1.0 / scale_factor(view);
 
-	(void)area;
 	cairo_scale(cr, unit, unit); /* from here on in the screen's pixels */
 	if (view->image)
 		placement = place(view);
@@ -110,6 +121,8 @@ static gboolean on_draw(GtkWidget *area, cairo_t *cr, gpointer opaque)
 	if (view->news)
 		view->frames++;
 	view->news = false;
+	if (view->pixmap)
+		shared_mark(&view->mark, gtk_widget_get_window(area));
 	return TRUE;
 }
 
@@ -197,13 +210,12 @@ static void on_scale_factor(GObject *object, GParamSpec *spec, gpointer opaque)
 	replace(opaque, false);
 }
 
-/* ---- The copy ---- */
+/* ---- The image ---- */
 
-/* One that the window system can take as it is: on X11 its memory is the server's, too, and a frame
- * costs no way through the connection. NULL: no memory. */
-static cairo_surface_t *create_image(struct view *view, struct extent size)
+/* A copy that the window system can take as it is: on X11 its memory is the server's, too, and a
+ * frame costs no way through the connection. NULL: no memory. */
+static cairo_surface_t *create_copy(GdkWindow *window, struct extent size)
 {
-	GdkWindow *window = gtk_widget_get_window(view->area);
 	cairo_surface_t *image =
 		window ? gdk_window_create_similar_image_surface(
 				 window, CAIRO_FORMAT_RGB24, size.width, size.height, 1)
@@ -216,62 +228,120 @@ static cairo_surface_t *create_image(struct view *view, struct extent size)
 	return NULL;
 }
 
-static bool resize(struct view *view, const struct surface_view *picture)
+static void drop_image(struct view *view)
 {
-	struct extent size = { (int)picture->width, (int)picture->height };
-	cairo_surface_t *image = create_image(view, size);
-
-	if (!image)
-		return false;
 	if (view->image)
 		cairo_surface_destroy(view->image);
+	if (view->pixmap)
+		cairo_surface_destroy(view->pixmap);
+	view->image = view->pixmap = NULL;
+}
+
+/* fd: the picture's memory, or negative. */
+static bool replace_image(struct view *view, struct extent size, int fd)
+{
+	GdkWindow *window = gtk_widget_get_window(view->area);
+	cairo_surface_t *image, *pixmap = NULL;
+	bool shared = window && fd >= 0 && shared_open(window, fd, size, &image, &pixmap);
+
+	if (!shared)
+		image = create_copy(window, size);
+	if (!image)
+		return false;
+	drop_image(view);
 	view->image = image;
+	view->pixmap = pixmap;
+	view->shared = shared;
 	view->picture = size;
-	view->generation = picture->generation;
 	return true;
 }
 
-/* Now there is a window to make a better one for. */
-static void on_realized(GtkWidget *area, gpointer opaque)
+static void copy_rect(unsigned char *copy, size_t stride, const struct surface_view *picture,
+	const struct rect *rect)
 {
-	struct view *view = opaque;
-	cairo_surface_t *image;
-	cairo_t *cr;
-
-	(void)area;
-	image = view->image ? create_image(view, view->picture) : NULL;
-	if (!image)
-		return;
-	cr = cairo_create(image);
-	cairo_set_source_surface(cr, view->image, 0, 0);
-	cairo_paint(cr);
-	cairo_destroy(cr);
-	cairo_surface_destroy(view->image);
-	view->image = image;
-}
-
-static void copy_rect(
-	struct view *view, const struct surface_view *picture, const struct rect *rect)
-{
-	unsigned char *copy = cairo_image_surface_get_data(view->image);
-	size_t stride = (size_t)cairo_image_surface_get_stride(view->image);
-
 	for (uint32_t y = rect->y; y < rect->y + rect->height; y++)
 		memcpy(copy + y * stride + rect->x * sizeof(*picture->pixels),
 			picture->pixels + (size_t)y * picture->stride_pixels + rect->x,
 			rect->width * sizeof(*picture->pixels));
 }
 
+static void copy_rects(struct view *view, const struct surface_view *picture,
+	const struct rect *rects, size_t count)
+{
+	if (view->shared)
+		return;
+	for (size_t i = 0; i < count; i++)
+		copy_rect(cairo_image_surface_get_data(view->image),
+			(size_t)cairo_image_surface_get_stride(view->image), picture, &rects[i]);
+}
+
+static struct rect whole(const struct surface_view *picture)
+{
+	return (struct rect){ 0, 0, picture->width, picture->height };
+}
+
+/* An image for the picture's size and the window that there is, with all of the picture. False: it
+ * is as it was for now. */
+static bool take_anew(struct view *view)
+{
+	struct rect rects[SURFACE_MAX_RECTS];
+	struct surface_view picture;
+	uint32_t generation;
+	bool done;
+	int fd;
+
+	(void)surface_read_begin(view->reader, &picture, rects);
+	generation = picture.generation;
+	fd = surface_read_share(view->reader);
+	/* What follows may wait for the X server, and that may go away. */
+	surface_read_end(view->reader);
+	done = replace_image(view, (struct extent){ (int)picture.width, (int)picture.height }, fd);
+	if (fd >= 0)
+		close(fd);
+	if (!done) {
+		log_guest("gtk", "no memory for a picture of %ux%u", picture.width, picture.height);
+		return false;
+	}
+	view->generation = generation;
+	(void)surface_read_begin(view->reader, &picture, rects);
+	done = picture.generation == generation;
+	rects[0] = whole(&picture);
+	if (done)
+		copy_rects(view, &picture, rects, 1);
+	surface_read_end(view->reader);
+	cairo_surface_mark_dirty(view->image);
+	if (!done)
+		view_wake(view);
+	return done;
+}
+
+/* Now there is a window to make a better one for. */
+static void on_realized(GtkWidget *area, gpointer opaque)
+{
+	struct view *view = opaque;
+
+	(void)area;
+	view->mark.set = false;
+	if (view->image)
+		(void)take_anew(view);
+}
+
+/* ---- News ---- */
+
+static struct placement damaged_part(
+	struct view *view, const struct placement *placement, const struct rect *rect)
+{
+	return redraw_damage(
+		placement, view->picture, area_size(view), rect, is_smooth(view, placement));
+}
+
 static void queue_damage(struct view *view, const struct rect *rects, size_t count)
 {
 	struct placement placement = place(view);
-	struct extent area = area_size(view);
 	int factor = scale_factor(view);
-	bool smooth = is_smooth(view, &placement);
 
 	for (size_t i = 0; i < count; i++) {
-		struct placement part =
-			redraw_damage(&placement, view->picture, area, &rects[i], smooth);
+		struct placement part = damaged_part(view, &placement, &rects[i]);
 
 		part = redraw_to_units(&part, factor);
 		if (part.width > 0 && part.height > 0)
@@ -280,11 +350,44 @@ static void queue_damage(struct view *view, const struct rect *rects, size_t cou
 	}
 }
 
-static void mark_dirty(struct view *view, const struct rect *rects, size_t count)
+/* Past GTK. False: that cannot be, or would show half a picture. */
+static bool draw_at_once(struct view *view, const struct rect *rects, size_t count)
+{
+	GdkWindow *window = gtk_widget_get_window(view->area);
+	struct placement placement = place(view);
+	double unit = 1.0 / scale_factor(view);
+	cairo_t *cr;
+
+	if (view->covers || view->dimmed || !is_for_server(view, &placement) ||
+		!gtk_widget_get_mapped(view->area) || !gdk_window_is_viewable(window))
+		return false;
+	/* What came after it would draw into GTK's buffer. */
+	G_GNUC_BEGIN_IGNORE_DEPRECATIONS
+	cr = gdk_cairo_create(window);
+	G_GNUC_END_IGNORE_DEPRECATIONS
+	cairo_scale(cr, unit, unit);
+	for (size_t i = 0; i < count; i++) {
+		struct placement part = damaged_part(view, &placement, &rects[i]);
+
+		cairo_rectangle(cr, part.x, part.y, part.width, part.height);
+	}
+	cairo_clip(cr);
+	draw_picture(view, cr, &placement);
+	cairo_destroy(cr);
+	shared_mark(&view->mark, window);
+	view->frames++;
+	return true;
+}
+
+static void show(struct view *view, const struct rect *rects, size_t count)
 {
 	for (size_t i = 0; i < count; i++)
 		cairo_surface_mark_dirty_rectangle(view->image, (int)rects[i].x, (int)rects[i].y,
 			(int)rects[i].width, (int)rects[i].height);
+	if (!count || draw_at_once(view, rects, count))
+		return;
+	view->news = true;
+	queue_damage(view, rects, count);
 }
 
 void view_update(struct view *view)
@@ -295,39 +398,30 @@ void view_update(struct view *view)
 	size_t count;
 
 	/* May wait for the X server, which still looks at it; not with the surface locked. */
-	if (view->image)
+	if (view->image && !view->shared)
 		cairo_surface_flush(view->image);
 	count = surface_read_begin(view->reader, &picture, rects);
 	new_size = picture.width && (!view->image || picture.generation != view->generation);
 	if (!picture.width)
 		count = 0;
-	if (new_size) {
-		rects[0] = (struct rect){ 0, 0, picture.width, picture.height };
-		count = resize(view, &picture) ? 1 : 0;
-	}
-	for (size_t i = 0; i < count; i++)
-		copy_rect(view, &picture, &rects[i]);
+	if (!new_size)
+		copy_rects(view, &picture, rects, count);
 	surface_read_end(view->reader);
-	if (new_size && !count) {
-		log_guest("gtk", "no memory for a picture of %ux%u", picture.width, picture.height);
-		return;
-	}
-	if (!count)
-		return;
-	view->news = true;
-	mark_dirty(view, rects, count);
-	if (new_size)
+	if (!new_size) {
+		show(view, rects, count);
+	} else if (take_anew(view)) {
+		view->news = true;
 		replace(view, true);
-	else
-		queue_damage(view, rects, count);
+	}
 }
 
 static gboolean on_tick(GtkWidget *area, GdkFrameClock *clock, gpointer opaque)
 {
 	struct view *view = opaque;
 
-	(void)area;
 	(void)clock;
+	if (view->pixmap && shared_is_behind(&view->mark, gtk_widget_get_window(area)))
+		return G_SOURCE_CONTINUE;
 	view->tick = 0;
 	view_update(view);
 	return G_SOURCE_REMOVE;
@@ -360,6 +454,28 @@ void view_set_dimmed(struct view *view, bool dimmed)
 		return;
 	view->dimmed = dimmed;
 	gtk_widget_queue_draw(view->area);
+}
+
+static void on_cover_mapped(GtkWidget *widget, gpointer opaque)
+{
+	struct view *view = opaque;
+
+	(void)widget;
+	view->covers++;
+}
+
+static void on_cover_unmapped(GtkWidget *widget, gpointer opaque)
+{
+	struct view *view = opaque;
+
+	(void)widget;
+	view->covers--;
+}
+
+void view_add_cover(struct view *view, GtkWidget *widget)
+{
+	g_signal_connect(widget, "map", G_CALLBACK(on_cover_mapped), view);
+	g_signal_connect(widget, "unmap", G_CALLBACK(on_cover_unmapped), view);
 }
 
 unsigned view_percent(struct view *view)
@@ -417,21 +533,36 @@ struct extent view_natural_size(struct view *view, struct extent most)
 
 cairo_surface_t *view_screenshot(struct view *view)
 {
-	cairo_surface_t *image;
-	cairo_t *cr;
+	struct rect rects[SURFACE_MAX_RECTS], all;
+	struct surface_view picture;
+	cairo_surface_t *shot = NULL;
+	bool same;
+	size_t count;
 
-	view_update(view);
-	if (!view->image)
-		return NULL;
-	image = cairo_image_surface_create(
-		CAIRO_FORMAT_RGB24, view->picture.width, view->picture.height);
-	cr = cairo_create(image);
-	cairo_set_source_surface(cr, view->image, 0, 0);
-	cairo_paint(cr);
-	cairo_destroy(cr);
-	if (cairo_surface_status(image) == CAIRO_STATUS_SUCCESS)
-		return image;
-	cairo_surface_destroy(image);
+	count = surface_read_begin(view->reader, &picture, rects);
+	same = view->image && picture.generation == view->generation;
+	if (same)
+		copy_rects(view, &picture, rects, count);
+	if (picture.width) {
+		shot = cairo_image_surface_create(
+			CAIRO_FORMAT_RGB24, (int)picture.width, (int)picture.height);
+		all = whole(&picture);
+		if (cairo_surface_status(shot) == CAIRO_STATUS_SUCCESS)
+			copy_rect(cairo_image_surface_get_data(shot),
+				(size_t)cairo_image_surface_get_stride(shot), &picture, &all);
+	}
+	surface_read_end(view->reader);
+	/* What was news goes to the window, too. */
+	if (same)
+		show(view, rects, count);
+	else
+		view_update(view);
+	if (!shot || cairo_surface_status(shot) == CAIRO_STATUS_SUCCESS) {
+		if (shot)
+			cairo_surface_mark_dirty(shot);
+		return shot;
+	}
+	cairo_surface_destroy(shot);
 	return NULL;
 }
 
@@ -474,7 +605,5 @@ void view_fini(struct view *view)
 {
 	if (view->refresh)
 		g_source_remove(view->refresh);
-	if (view->image)
-		cairo_surface_destroy(view->image);
-	view->image = NULL;
+	drop_image(view);
 }
