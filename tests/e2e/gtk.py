@@ -93,7 +93,10 @@ class Session:
     def __enter__(self):
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, kind, *_):
+        if kind:
+            with contextlib.suppress(DesktopError):
+                self.keep("failed")
         self.desktop.close()
         self.bus.close()
 
@@ -151,11 +154,7 @@ class Session:
 
     def shows(self, condition, what):
         """Waits until the area is so; else keeps what was there."""
-        try:
-            wait(lambda: condition(self.area()), what)
-        except AssertionError:
-            self.keep("failed")
-            raise
+        wait(lambda: condition(self.area()), what)
         check(True, what)
 
     def question(self, action):
@@ -188,15 +187,6 @@ class Session:
 
     def dialog(self, title):
         return self.desktop.window(title)
-
-    def dialog_is_gone(self, title):
-        def gone():
-            try:
-                return not self.desktop.xdotool("search", "--onlyvisible", "--name", title).split()
-            except DesktopError:
-                return True
-
-        wait(gone, f"{title} is gone")
 
     def screenshot(self):
         """The one that the window tells of next."""
@@ -267,8 +257,14 @@ def check_shots(session, expected):
     session.desktop.xdotool("sleep", 1.2)
     session.keep("save-as")
     session.desktop.xdotool("key", "ctrl+a", "type", "--delay", "5", path)
-    session.key("Return")
-    session.dialog_is_gone("^Save the screenshot as$")
+
+    def is_gone():
+        # The chooser looks at folders while it is typed to, and takes no Return meanwhile.
+        session.key("Return")
+        time.sleep(3)
+        return not session.desktop.windows("^Save the screenshot as$")
+
+    wait(is_gone, "the dialog is gone")
 
     def is_saved():
         try:
@@ -462,15 +458,15 @@ def check_shortcut_keys(session):
     demo.take()
 
 
-def check_windows(session):
+def check_windows(session, expected):
     actions, desktop = session.actions, session.desktop
     session.focus()
-    plain = session.area().data
 
     def menu_is_there(there):
-        wait(lambda: (session.area().data != plain) == there, "the menu" if there else "the menu is gone")
+        wait(lambda: (session.area().data != expected.data) == there, "the menu" if there else "the menu is gone")
         desktop.xdotool("sleep", 0.5)
 
+    session.shows(lambda area: area.data == expected.data, "no message lies over the lower edge any more")
     session.hotkey("m")
     menu_is_there(True)
     session.keep("menu")
@@ -493,10 +489,10 @@ def check_windows(session):
     session.demo.expect(press(21), "and after dialogs")
 
 
-def check_pointer_absolute(session):
+def check_pointer_absolute(session, expected):
     demo, desktop = session.demo, session.desktop
     session.actions.activate("scale", "100")
-    time.sleep(6)  # messages lie over the lower edge for a while
+    session.shows(lambda area: area.data == expected.data, "no message lies over the lower edge any more")
     demo.take()
     for x, y in ((0, 0), (WIDTH - 1, HEIGHT - 1), (123, 456), (799, 0)):
         desktop.xdotool("mousemove", "--window", session.window, session.border + x, session.header + y)
@@ -735,9 +731,9 @@ def main():
             check_machine(session)
             check_shots(session, expected)
             check_paste(session)
-            check_pointer_absolute(session)
+            check_pointer_absolute(session, expected)
             check_shortcut_keys(session)
-            check_windows(session)
+            check_windows(session, expected)
             check_focus(session)
             session.demo.check_rest("gtk")
             check_close(session)

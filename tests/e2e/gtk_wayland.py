@@ -7,6 +7,7 @@ without them.
 """
 
 import argparse
+import contextlib
 import os
 import re
 import shutil
@@ -18,7 +19,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 
 from demo import HEIGHT, WIDTH, Demo, check, check_every_key, expected_picture, press, say, take_mouse, wait
 from session_bus import Actions, SessionBus
-from wayland import EXTRA, LEFT, MIDDLE, RIGHT, SIDE, WaylandDesktop
+from wayland import EXTRA, LEFT, MIDDLE, RIGHT, SIDE, WaylandDesktop, WaylandError
 
 PATH = "/org/vmgui/Vmgui/window/1"
 CTRL, ALT, SUPER, TAB, PRINT = 29, 56, 125, 15, 99
@@ -50,7 +51,10 @@ class Session:
     def __enter__(self):
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, kind, *_):
+        if kind:
+            with contextlib.suppress(WaylandError):
+                self.keep("failed")
         self.desktop.close()
         self.bus.close()
         if os.path.exists(self.mark):
@@ -94,11 +98,7 @@ class Session:
                 self.border, self.header = left // self.scale, top // self.scale
             return right
 
-        try:
-            wait(found, "the picture is exact")
-        except AssertionError:
-            self.keep("failed")
-            raise
+        wait(found, "the picture is exact")
         check(True, f"{self.name}: the picture is exact")
 
     def place(self, x, y):
