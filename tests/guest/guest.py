@@ -117,6 +117,7 @@ class Guest:
         self.position = 0
         self.arrived = threading.Condition()
         self.clients = []
+        self.size = None  # of the guest's picture, where it is known and stays
         self.desktop = desktop
         display = free_display() if vnc else None
         self.port = 5900 + display if vnc else None
@@ -216,6 +217,8 @@ class Guest:
 
     def send(self, text):
         """One command to the card."""
+        if text.startswith("mode "):
+            self.size = None
         os.write(self.console, text.encode() + b"\n")
 
     def ask(self, text, pattern, timeout=PATIENCE):
@@ -225,7 +228,9 @@ class Guest:
 
     def ready(self):
         """Waits until the card stands; returns the mode's name."""
-        return self.expect(r"card: ready (\S+)")[1]
+        mode = self.expect(r"card: ready (\S+)")[1]
+        self.size = tuple(map(int, mode.split("x")[:2]))
+        return mode
 
     def fence(self):
         """All that was asked for before has happened when this returns."""
@@ -260,6 +265,10 @@ class Guest:
         """A new VNC client."""
         client = rfb.RfbClient(port=self.port, timeout=PATIENCE, **options)
         self.clients.append(client)
+        # One that comes before vmgui has looked at the guest's first picture gets its size a moment later.
+        if self.size and (client.width, client.height) != self.size:
+            client.wait_for(lambda: (client.width, client.height) == self.size, "the guest's size", PATIENCE)
+            client.refresh()
         return client
 
     def system_calls(self):

@@ -21,6 +21,7 @@ class Vmmouse(guest.GuestTest):
         self.assertEqual(int(pointer.expect(r"waiting (\d+)")[1]), 1)
         self.assertEqual(int(pointer.expect(r"identity (\d+)")[1]), 0x3442554A)
         pointer.expect("on")
+        pointer.size = (WIDTH, HEIGHT)
         return pointer
 
     def next(self, pointer):
