@@ -439,12 +439,14 @@ def check_shortcut_keys(session):
     wait(lambda: actions.describe("scale")[1] == "'100'", "Ctrl-Alt-0")
     session.hotkey("g")
     wait(lambda: actions.describe("grab")[1] == "true", "Ctrl-Alt-G takes the keyboard")
+    wait(lambda: session.title().endswith(" - Ctrl-Alt-G releases the keyboard"), "and the title says so")
     session.keep("grabbed")
     demo.take()
     session.key("super", "alt+Tab", "Print")
     demo.expect([*press(125), *["+56", "+15", "-56", "-15"], *press(99)], "grabbed: Super, Alt-Tab and Print are the guest's")
     session.key("ctrl+alt+g")
     wait(lambda: actions.describe("grab")[1] == "false", "Ctrl-Alt-G lets it go")
+    wait(lambda: session.title().endswith(" - Ctrl-Alt-G grabs the keyboard"), "and the title, what it would do")
     demo.expect(HOT, "and leaves no key down")
     copy_text(session, "q")
     session.key("ctrl+alt+v")
@@ -483,6 +485,12 @@ def check_windows(session, expected):
         session.question(action)
         session.keep(action)
         session.answer("Escape")
+    session.focus()
+    session.hotkey("h")
+    session.dialog("^Keyboard Shortcuts$")
+    check(True, "Ctrl-Alt-H lists the keys")
+    session.key("Escape")
+    session.dialog_is_gone("^Keyboard Shortcuts$")
     session.focus()
     session.demo.take()
     session.key("y")
@@ -651,8 +659,33 @@ def check_kept_open(arguments):
         check(session.demo.process.wait(60) == 0, "until it is closed")
 
 
+def check_names(session):
+    """What a screen reader says of the window."""
+    reader = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support", "accessible.py")
+    done = subprocess.run(
+        ["/usr/bin/python3", reader, "vmgui"], env=session.desktop.environment, capture_output=True, text=True, timeout=60, check=False
+    )
+    if done.returncode == 77:
+        say("left out: accessible names need python3-gi and gir1.2-atspi-2.0")
+        return
+    widgets = [tuple(line.split("\t")) for line in done.stdout.splitlines()]
+    for role, name in (
+        ("push button", "Pause"),
+        ("push button", "Full screen"),
+        ("toggle button", "Send keys"),
+        ("toggle button", "Menu"),
+        ("drawing area", "Screen of the guest"),
+    ):
+        check((role, name) in [widget[:2] for widget in widgets], f"for those who cannot see: {role} {name}")
+    status = [name for role, name, description in widgets if description == "Status"]
+    check(len(status) == 1 and status[0].startswith("running"), f"and the status: {status}")
+    nameless = [role for role, name, _ in widgets if not name and re.search("button|item|label|area|bar", role)]
+    check(not nameless, f"nothing that can be used is without a name: {nameless}")
+
+
 def check_losses(arguments):
     with Session(arguments.demo, arguments.artefacts, "losses", "--move=60", environment={"NO_AT_BRIDGE": "0"}) as session:
+        check_names(session)
         session.bus.close()
         time.sleep(1.5)
         check(session.demo.process.poll() is None, "the session bus goes: the guest stays")

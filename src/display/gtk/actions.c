@@ -494,7 +494,8 @@ static void add_gesture(GtkWidget *group, const char *keys, const char *title)
 static void on_shortcuts(GSimpleAction *action, GVariant *parameter, gpointer opaque)
 {
 	struct window *window = opaque;
-	GtkWidget *dialog = g_object_new(GTK_TYPE_SHORTCUTS_WINDOW, NULL);
+	GtkWidget *dialog =
+		g_object_new(GTK_TYPE_SHORTCUTS_WINDOW, "title", "Keyboard Shortcuts", NULL);
 	GtkWidget *section = g_object_new(
 		GTK_TYPE_SHORTCUTS_SECTION, "section-name", "vmgui", "visible", TRUE, NULL);
 	GtkWidget *group = g_object_new(GTK_TYPE_SHORTCUTS_GROUP, "title",
