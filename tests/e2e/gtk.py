@@ -728,6 +728,15 @@ def check_console(arguments):
                 desktop.xdotool("key", f"ctrl+alt+{key}", "sleep", 0.1)
                 wait(lambda: actions.describe("tab")[1] == f"'{tab}'", f"Ctrl-Alt-{key} is the {tab}")  # pylint: disable=cell-var-from-loop
             check(True, "Ctrl-Alt-1 and -2 change the tab")
+
+            def bar_is_there():
+                return desktop.picture().pixel(SCREEN[0] // 2, 2) != (0, 0, 0)
+
+            desktop.xdotool("mousemove", 700, 500, "key", "ctrl+alt+f", "sleep", 1)
+            wait(lambda: not bar_is_there(), "full screen, without its bar")
+            desktop.xdotool("mousemove", 700, 300, "sleep", 0.1, "mousemove", 700, 0)
+            wait(bar_is_there, "over the console, too, touching the edge brings the bar")
+            check(True, "over the console, too, touching the edge brings the bar")
             vmgui.send_signal(signal.SIGTERM)
             vmgui.send_signal(signal.SIGTERM)
             vmgui.wait(30)

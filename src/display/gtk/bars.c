@@ -210,10 +210,23 @@ static void create_bar(struct window *window)
 	gtk_overlay_add_overlay(GTK_OVERLAY(window->overlay), window->bar);
 }
 
+/* Over the console: the guest's screen keeps its motion (pointer.c). */
+static gboolean on_motion(GtkWidget *overlay, GdkEventMotion *event, gpointer opaque)
+{
+	struct window *window = opaque;
+	int left, top;
+
+	gdk_window_get_origin(gtk_widget_get_window(overlay), &left, &top);
+	if (window->fullscreen && event->y_root - top < 1)
+		bars_show_top(window);
+	return FALSE;
+}
+
 GtkWidget *bars_create(struct window *window, GtkWidget *content)
 {
 	window->overlay = gtk_overlay_new();
 	gtk_container_add(GTK_CONTAINER(window->overlay), content);
+	g_signal_connect(window->overlay, "motion-notify-event", G_CALLBACK(on_motion), window);
 	create_message(window);
 	create_bar(window);
 	view_add_cover(&window->view, window->message);
