@@ -51,8 +51,9 @@ void window_title(
 	if (settings->release.keysym && facts->has_input && facts->state != VM_ENDED)
 		snprintf(release, sizeof(release), " - %s %s", settings->release.text,
 			release_effect(facts));
-	snprintf(text, size, "%.64s - %.64s%s - %s%s", host->guest_name,
+	snprintf(text, size, "%.64s - %.64s%s - %s%s%s%s", host->guest_name,
 		reason ? reason : window_state_name(facts->state),
 		facts->state == VM_POWERING_DOWN ? ", close again to end it" : "", picture,
-		release);
+		facts->leds & INPUT_LED_CAPS ? " - Caps Lock" : "",
+		facts->leds & INPUT_LED_SCROLL ? " - Scroll Lock" : "", release);
 }

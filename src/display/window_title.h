@@ -1,5 +1,6 @@
 /* What the title of a guest's window says: whose it is, how it is or why it has ended, the
- * picture's size, and what the release chord does now.
+ * picture's size, a lock of the guest's that changes what is typed (Num Lock is on too often to be
+ * worth a word), and what the release chord does now.
  *
  * Threads: any, no state. */
 #ifndef VMGUI_DISPLAY_WINDOW_TITLE_H
@@ -15,6 +16,8 @@ struct window_facts {
 	bool has_input;         /* the guest takes it from this window */
 	unsigned capabilities;  /* enum input_capability mask, as the guest has them on */
 	bool grabbed;           /* the keyboard, at least */
+	unsigned
+		leds; /* enum input_led mask, the guest's, where nothing else in the window tells */
 };
 
 /* "running", "paused", "powering down", "ended". */

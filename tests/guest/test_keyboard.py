@@ -359,6 +359,21 @@ class Lights(KeyboardTest):
                     card.close()
 
 
+    def test_a_window_says_what_is_locked_in_the_guest(self):
+        """Whoever has done it: the desktop's own locks belong to all its windows, and stay as they are."""
+        desktop = self.desk()
+        card = self.window_card("sdl", desktop)
+        for lights, told in ((4, True), (2, False), (7, True), (0, False)):
+            card.ask(f"leds {lights}", f"leds {lights}")
+            deadline = time.monotonic() + guest.PATIENCE
+            while (" - Caps Lock" in desktop.xdotool("getwindowname", card.window)) != told:
+                self.assertLess(time.monotonic(), deadline, f"lights {lights}: {desktop.xdotool('getwindowname', card.window)}")
+                time.sleep(0.05)
+        fingers = XFingers("sdl", desktop.xtest)
+        fingers.press(30)
+        self.assertEqual(self.keys_until_escape(card, fingers), strokes(30))
+
+
 class Held(KeyboardTest):
     """No key stays down that nobody holds."""
 

@@ -39,7 +39,7 @@ static void expect(const struct window_facts *facts, const char *wanted)
 static void window_title_of_a_relative_mouse_tells_what_releases_it(void **state)
 {
 	struct window_facts facts = { VM_RUNNING, 800, 600, true,
-		INPUT_KEYBOARD | INPUT_POINTER_RELATIVE, false };
+		INPUT_KEYBOARD | INPUT_POINTER_RELATIVE, false, 0 };
 
 	(void)state;
 	expect(&facts, "office - running - 800x600 - Ctrl-Alt-G releases the mouse");
@@ -49,7 +49,7 @@ static void window_title_of_a_relative_mouse_tells_what_releases_it(void **state
 
 static void window_title_of_an_absolute_pointer_speaks_of_the_keyboard(void **state)
 {
-	struct window_facts facts = { VM_PAUSED, 800, 600, true, BOTH, false };
+	struct window_facts facts = { VM_PAUSED, 800, 600, true, BOTH, false, 0 };
 
 	(void)state;
 	expect(&facts, "office - paused - 800x600 - Ctrl-Alt-G grabs the keyboard");
@@ -59,7 +59,7 @@ static void window_title_of_an_absolute_pointer_speaks_of_the_keyboard(void **st
 
 static void window_title_without_chord_or_devices_names_none(void **state)
 {
-	struct window_facts facts = { VM_RUNNING, 0, 0, false, BOTH, false };
+	struct window_facts facts = { VM_RUNNING, 0, 0, false, BOTH, false, 0 };
 
 	(void)state;
 	expect(&facts, "office - running - no picture");
@@ -70,7 +70,7 @@ static void window_title_without_chord_or_devices_names_none(void **state)
 
 static void window_title_says_how_it_ends_and_why_it_has(void **state)
 {
-	struct window_facts facts = { VM_POWERING_DOWN, 640, 480, true, BOTH, false };
+	struct window_facts facts = { VM_POWERING_DOWN, 640, 480, true, BOTH, false, 0 };
 
 	(void)state;
 	expect(&facts, "office - powering down, close again to end it - 640x480 - "
@@ -83,6 +83,20 @@ static void window_title_says_how_it_ends_and_why_it_has(void **state)
 	expect(&facts, "office - running - 640x480 - Ctrl-Alt-G grabs the keyboard");
 }
 
+static void window_title_tells_of_locks_that_change_what_is_typed(void **state)
+{
+	struct window_facts facts = { VM_RUNNING, 800, 600, false, BOTH, false, INPUT_LED_NUM };
+
+	(void)state;
+	expect(&facts, "office - running - 800x600");
+	facts.leds |= INPUT_LED_CAPS;
+	expect(&facts, "office - running - 800x600 - Caps Lock");
+	facts.leds |= INPUT_LED_SCROLL;
+	facts.has_input = true;
+	expect(&facts, "office - running - 800x600 - Caps Lock - Scroll Lock - "
+		       "Ctrl-Alt-G grabs the keyboard");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -92,6 +106,8 @@ int main(void)
 			window_title_of_an_absolute_pointer_speaks_of_the_keyboard, reset),
 		cmocka_unit_test_setup(window_title_without_chord_or_devices_names_none, reset),
 		cmocka_unit_test_setup(window_title_says_how_it_ends_and_why_it_has, reset),
+		cmocka_unit_test_setup(
+			window_title_tells_of_locks_that_change_what_is_typed, reset),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -53,6 +53,14 @@ static void on_capabilities(void *opaque, unsigned active)
 	wake(sdl);
 }
 
+static void on_leds(void *opaque, unsigned leds)
+{
+	struct sdl_window *sdl = opaque;
+
+	atomic_store(&sdl->leds, leds);
+	wake(sdl);
+}
+
 /* Any thread: a press that was refused may be sent again. */
 static void on_room(void *opaque)
 {
@@ -68,7 +76,8 @@ static void refresh_title(struct sdl_window *sdl)
 		.height = sdl->view.height,
 		.has_input = sdl->outbox.source != NULL,
 		.capabilities = atomic_load(&sdl->capabilities),
-		.grabbed = sdl->grab != GRAB_NONE };
+		.grabbed = sdl->grab != GRAB_NONE,
+		.leds = atomic_load(&sdl->leds) };
 	char title[sizeof(sdl->title)];
 
 	window_title(sdl->host, &facts, title, sizeof(title));
@@ -410,9 +419,10 @@ static int open_window(struct sdl_window *sdl, struct error *err)
 static int sdl_init(struct display_backend *backend, const char *argument, struct error *err)
 {
 	struct sdl_window *sdl = display_backend_private(backend);
-	const struct input_source_listener listener = {
-		.capabilities_changed = on_capabilities, .room = on_room, .opaque = sdl
-	};
+	const struct input_source_listener listener = { .leds_changed = on_leds,
+		.capabilities_changed = on_capabilities,
+		.room = on_room,
+		.opaque = sdl };
 	int result;
 
 	if (argument && *argument)

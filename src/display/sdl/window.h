@@ -62,7 +62,7 @@ struct sdl_window {
 	/* any thread */
 	atomic_bool lost;  /* the X server is gone: hands off SDL */
 	atomic_bool woken; /* the wake event is on its way */
-	atomic_uint capabilities;
+	atomic_uint capabilities, leds;
 };
 
 static inline bool window_guest_runs(const struct sdl_window *sdl)
