@@ -295,6 +295,70 @@ static void order_holds_for_a_source_that_is_gone(void **state)
 	wait_for(o, &o->pointer, "b-272 sync ");
 }
 
+/* Whatever two users do, and whatever the guest reads or not: in the end everything has gone. */
+static void order_leaves_nothing_behind(void **state)
+{
+	struct order *o = *state;
+	struct input_source *sources[] = { o->source,
+		input_source_create(o->base.router, "b", NULL) };
+	struct fake_sink *sinks[] = { &o->base.sink, &o->pointer };
+	unsigned chance = 1;
+
+	for (unsigned i = 0; i < 20000; i++) {
+		struct input_source *source =
+			sources[(chance = chance * 1103515245 + 12345) >> 30 & 1];
+		struct fake_sink *sink = sinks[chance >> 29 & 1];
+		bool down = chance >> 28 & 1;
+
+		switch (chance >> 16 & 7) {
+		case 0:
+		case 1:
+			assert_int_equal(
+				input_source_key(source, KEY_A + (chance >> 20 & 3), down), 0);
+			break;
+		case 2:
+			button(source, down);
+			break;
+		case 3:
+			input_source_wheel(source, down ? 120 : -120, 0);
+			input_source_sync(source);
+			break;
+		case 4:
+			input_source_relative(source, 1, 1);
+			input_source_sync(source);
+			break;
+		case 5:
+			fake_sink_set_unread(sink, down);
+			break;
+		case 6:
+			fake_sink_give_room(sink, chance >> 20 & 7);
+			break;
+		default:
+			fake_sink_take(sink, o->base.text, sizeof(o->base.text));
+			if (i % 512 == 0)
+				input_router_reset(o->base.router);
+			break;
+		}
+	}
+	for (unsigned i = 0; i < array_size(sources); i++)
+		input_source_release_all(sources[i]);
+	for (unsigned i = 0; i < array_size(sinks); i++) {
+		fake_sink_set_unread(sinks[i], false);
+		fake_sink_give_room(sinks[i], UINT_MAX);
+	}
+	for (unsigned i = 0; i < array_size(sources); i++)
+		assert_int_equal(input_source_flush(sources[i], 60000), 0);
+	for (unsigned i = 0; i < array_size(sinks); i++)
+		fake_sink_take(sinks[i], o->base.text, sizeof(o->base.text));
+	/* And the next ones go at once. */
+	key(o, KEY_B, true);
+	button(o->source, true);
+	key(o, KEY_B, false);
+	expect_keys(o, "+48 -48 ");
+	expect_pointer(o, "b+272 sync ");
+	input_source_destroy(sources[1]);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup_order, teardown_order)
 
 int main(void)
@@ -310,6 +374,7 @@ int main(void)
 		TEST(order_pause_is_no_time),
 		TEST(order_reset_forgets_who_waits),
 		TEST(order_holds_for_a_source_that_is_gone),
+		TEST(order_leaves_nothing_behind),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
