@@ -113,7 +113,8 @@ bool input_queue_join(struct input_queue *queue, struct input_source *source,
 	tail = &queue->events[(queue->head + queue->count - 1) % INPUT_QUEUE_EVENTS];
 	if (!tail->pointer || tail->handed_over || !packets_join(&tail->packet, packet))
 		return false;
-	if (after.number && tail->after.number)
+	/* Somebody may wait for an action, who would then wait for what comes after himself. */
+	if (after.number && (tail->after.number || pointer_packet_is_action(&tail->packet)))
 		return false;
 	if (after.number)
 		tail->after = after;

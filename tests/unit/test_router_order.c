@@ -146,6 +146,34 @@ static void order_wheel_stays_between_its_keys(void **state)
 	wait_for(o, &o->base.sink, "-29 ");
 }
 
+/* Each would wait for the other if the wheel became one with what waits. */
+static void order_wheel_does_not_join_the_one_before_a_key(void **state)
+{
+	struct order *o = *state;
+	uint64_t start_ns = clock_now_ns();
+
+	fake_sink_give_room(&o->pointer, 0);
+	button(o->source, true);
+	input_source_wheel(o->source, 120, 0);
+	input_source_sync(o->source);
+	key(o, KEY_LEFTCTRL, true);
+	input_source_wheel(o->source, 120, 0);
+	input_source_sync(o->source);
+	a_while();
+	expect_pointer(o, "b+272 "); /* has it, with no room for the end of the packet */
+	expect_keys(o, "");
+	fake_sink_set_unread(&o->base.sink, true);
+	fake_sink_give_room(&o->pointer, UINT_MAX);
+	wait_for(o, &o->pointer, "sync wheel(120,0) sync ");
+	wait_for(o, &o->base.sink, "+29 ");
+	if (clock_now_ns() - start_ns < PATIENCE_MS * UINT64_C(1000000) / 2) {
+		a_while();
+		expect_pointer(o, "");
+	}
+	fake_sink_set_unread(&o->base.sink, false);
+	wait_for(o, &o->pointer, "wheel(120,0) sync ");
+}
+
 static void order_is_nothing_to_motion_and_to_others(void **state)
 {
 	struct order *o = *state;
@@ -367,6 +395,7 @@ int main(void)
 		TEST(order_click_comes_after_the_key_before_it),
 		TEST(order_key_comes_after_the_click_before_it),
 		TEST(order_wheel_stays_between_its_keys),
+		TEST(order_wheel_does_not_join_the_one_before_a_key),
 		TEST(order_is_nothing_to_motion_and_to_others),
 		TEST(order_motion_does_not_keep_a_key_waiting),
 		TEST(order_guest_that_reads_no_keys_keeps_its_mouse),
