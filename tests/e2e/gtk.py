@@ -27,6 +27,7 @@ from session_bus import Actions, SessionBus
 
 TOOLS = ("Xvfb", "openbox", "xdotool", "xwd", "xclip", "dbus-daemon", "gdbus")
 SCREEN = (1400, 1000)
+SUPPORT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support")
 PATH = "/org/vmgui/Vmgui/window/1"
 CTRL, ALT, SYSRQ = 29, 56, 99
 F_KEYS = [59, 60, 61, 62, 63, 64, 65, 66, 67, 68, 87, 88]
@@ -661,9 +662,8 @@ def check_kept_open(arguments):
 
 def check_names(session):
     """What a screen reader says of the window."""
-    reader = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support", "accessible.py")
     done = subprocess.run(
-        ["/usr/bin/python3", reader, "vmgui"], env=session.desktop.environment, capture_output=True, text=True, timeout=60, check=False
+        ["/usr/bin/python3", os.path.join(SUPPORT, "accessible.py"), "vmgui"], env=session.desktop.environment, capture_output=True, text=True, timeout=60, check=False
     )
     if done.returncode == 77:
         say("left out: accessible names need python3-gi and gir1.2-atspi-2.0")
@@ -681,6 +681,37 @@ def check_names(session):
     check(len(status) == 1 and status[0].startswith("running"), f"and the status: {status}")
     nameless = [role for role, name, _ in widgets if not name and re.search("button|item|label|area|bar", role)]
     check(not nameless, f"nothing that can be used is without a name: {nameless}")
+
+
+def check_theme(arguments):
+    """As dark or light as the desktop is, at once."""
+    with Session(arguments.demo, arguments.artefacts, "theme") as session:
+        portal = subprocess.Popen(
+            ["/usr/bin/python3", os.path.join(SUPPORT, "portal.py"), "1"], env=session.desktop.environment, text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+        )
+        try:
+            if not portal.stdout.readline():
+                say("left out: the desktop's colour scheme needs python3-gi")
+                return
+            header = session.desktop.picture(session.window).width // 4 * 3
+
+            def brightness():
+                return max(session.desktop.picture(session.window).pixel(header, 12))
+
+            wait(lambda: brightness() > 150, "a light window")
+            # 1 is dark, 2 is light, 0 is no preference.
+            for scheme, dark in ((1, True), (2, False), (1, True), (0, False)):
+                portal.stdin.write(f"{scheme}\n")
+                portal.stdin.flush()
+                wait(lambda dark=dark: (brightness() < 100) == dark, f"colour scheme {scheme}")
+                session.keep("dark" if dark else "light")
+            check(True, "dark and light, as the desktop is")
+            session.demo.take()
+            session.end()
+        finally:
+            portal.kill()
+            portal.wait()
 
 
 def check_losses(arguments):
@@ -792,6 +823,7 @@ def main():
         ("slow", check_long_paste),
         ("kept", check_kept_open),
         ("console", check_console),
+        ("theme", check_theme),
         ("losses", check_losses),
     ):
         if wanted(part):

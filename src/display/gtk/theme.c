@@ -12,6 +12,7 @@
 #define PORTAL_SETTING "org.freedesktop.portal.Settings"
 #define APPEARANCE     "org.freedesktop.appearance"
 #define COLOR_SCHEME   "color-scheme"
+#define PREFER_DARK    "gtk-application-prefer-dark-theme"
 
 static void follow(GVariant *value)
 {
@@ -24,9 +25,13 @@ static void follow(GVariant *value)
 		g_variant_unref(inner);
 		return;
 	}
-	if (g_variant_is_of_type(value, G_VARIANT_TYPE_UINT32) && g_variant_get_uint32(value))
-		g_object_set(gtk_settings_get_default(), "gtk-application-prefer-dark-theme",
+	if (!g_variant_is_of_type(value, G_VARIANT_TYPE_UINT32))
+		return;
+	if (g_variant_get_uint32(value))
+		g_object_set(gtk_settings_get_default(), PREFER_DARK,
 			g_variant_get_uint32(value) == 1, NULL);
+	else /* no preference, which is how GNOME goes back from dark */
+		gtk_settings_reset_property(gtk_settings_get_default(), PREFER_DARK);
 }
 
 static void on_answer(GObject *bus, GAsyncResult *result, gpointer opaque)
