@@ -57,10 +57,14 @@ static int open_memory(size_t bytes)
 	do
 		result = fallocate(fd, 0, 0, (off_t)bytes);
 	while (result && errno == EINTR);
-	if (!result && !fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL))
+	if (!result)
+		result = fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
+	if (!result)
 		return fd;
+	/* A limit of file sizes (EFBIG), or a host that cannot do this, is not the end of it. */
+	result = errno == ENOSPC ? -ENOMEM : -errno;
 	close(fd);
-	return -ENOMEM;
+	return result;
 }
 
 /* Black. */

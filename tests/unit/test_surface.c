@@ -2,11 +2,13 @@
 #include <errno.h>
 #include <pthread.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 #include <cmocka.h>
 
@@ -295,6 +297,36 @@ static void surface_shared_memory_is_the_pictures_of_that_size(void **state)
 	surface_destroy(surface);
 }
 
+/* As under `ulimit -f`, which counts memory that can be shared as a file. */
+static void surface_that_cannot_be_shared_is_a_surface(void **state)
+{
+	struct surface *surface = surface_create();
+	struct surface_reader *reader = surface_reader_create(surface, NULL, NULL);
+	struct rect rects[SURFACE_MAX_RECTS];
+	struct rlimit before, small;
+	struct surface_view view;
+	uint32_t *pixels, stride;
+	int result;
+
+	(void)state;
+	signal(SIGXFSZ, SIG_IGN); /* as machine.c has it */
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+	small = before;
+	small.rlim_cur = 4096;
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+	result = surface_write_begin(surface, 640, 480, &pixels, &stride);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+	assert_int_equal(result, 0);
+	pixels[640 * 480 - 1] = 0x123456;
+	surface_write_end(surface, NULL, 0);
+	assert_int_equal(surface_read_begin(reader, &view, rects), 1);
+	assert_int_equal(surface_read_share(reader), -ENOTSUP);
+	assert_int_equal(view.pixels[640 * 480 - 1], 0x123456);
+	surface_read_end(reader);
+	surface_reader_destroy(reader);
+	surface_destroy(surface);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -310,6 +342,7 @@ int main(void)
 		cmocka_unit_test(surface_wait_frame_times_out),
 		cmocka_unit_test(surface_readers_come_and_go_while_written),
 		cmocka_unit_test(surface_shared_memory_is_the_pictures_of_that_size),
+		cmocka_unit_test(surface_that_cannot_be_shared_is_a_surface),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
