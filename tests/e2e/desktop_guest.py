@@ -45,7 +45,7 @@ def guest_on(options, name, displays, keymap=None, **more):
     guest = DesktopGuest(options.vmgui, options.system, options.artefacts, name=name, displays=displays, qemu=options.qemu, **more)
     say("start: " + " ".join(guest.command))
     try:
-        client = RfbClient(port=5900 + number, timeout=60)
+        client = RfbClient(port=5900 + number, timeout=180)
         client.port = 5900 + number
         guest.ready(options.boot_seconds)
         say(f"{name}: up after {time.monotonic() - guest.started:.1f} s")
@@ -124,7 +124,7 @@ def main():
     parser.add_argument("--without-sdl", action="store_true")
     parser.add_argument("--all-sizes", action="store_true", help="every size that the monitor offers")
     parser.add_argument("--only", nargs="+", default=USUAL, choices=PARTS, help="parts of the test")
-    parser.add_argument("--boot-seconds", type=int, default=240, help="give up when the system is not up after that long")
+    parser.add_argument("--boot-seconds", type=int, default=600, help="give up when the system is not up after that long")
     options = parser.parse_args()
     if bool(options.vmgui) == bool(options.qemu):
         parser.error("one of --vmgui and --qemu is needed")

@@ -169,7 +169,7 @@ class Test:
         name = guest.shell("disk read-only").strip()
         os.truncate(self.path("read-only"), 3 * MIB)
         sectors = ""
-        for _ in range(30):
+        for _ in range(100):
             guest.run(f"dd if=/dev/{name} of=/dev/null bs=4096 count=1 iflag=direct 2>/dev/null")
             sectors = guest.shell(f"cat /sys/block/{name}/size").strip()
             if sectors == str(3 * MIB // 512):
@@ -189,7 +189,7 @@ class Test:
     def check_channel(self, guest, path):
         """--channel: lines both ways between a socket here and a port there."""
         with socket.socket(socket.AF_UNIX) as client:
-            client.settimeout(60)
+            client.settimeout(180)
             client.connect(path)
             client.sendall(b"from the host\n")
             heard = guest.shell(
@@ -287,7 +287,7 @@ def main():
     parser.add_argument("--system", required=True, help="the folder that tests/support/disk-guest printed")
     parser.add_argument("--artefacts", default=".", help="folder for logs")
     parser.add_argument("--formats", nargs="+", default=["raw", "qcow2"], help="raw alone: without the second boot")
-    parser.add_argument("--boot-seconds", type=int, default=180, help="give up when the system is not up after that long")
+    parser.add_argument("--boot-seconds", type=int, default=600, help="give up when the system is not up after that long")
     options = parser.parse_args()
     if not options.vmgui and not options.qemu:
         parser.error("one of --vmgui and --qemu is needed")

@@ -41,10 +41,10 @@ def try_keyboard(hand):
     first = screen.selection(hand.wait(screen.is_language_page, "the language page"))
     hand.key("Down")
     moved = hand.wait(
-        lambda image: (screen.selection(image) or first)[0] > first[0] + 3, "the selection moves down after the Down key", 30
+        lambda image: (screen.selection(image) or first)[0] > first[0] + 3, "the selection moves down after the Down key"
     )
     hand.key("Up")
-    hand.wait(lambda image: screen.same_row(screen.selection(image), first), "the selection is back after the Up key", 30)
+    hand.wait(lambda image: screen.same_row(screen.selection(image), first), "the selection is back after the Up key")
     check(True, f"{hand.name}: arrow keys move the selection (from row {first[0]} to {screen.selection(moved)[0]})")
 
 
@@ -58,7 +58,6 @@ def try_mouse(hand):
         hand.wait(
             lambda image: screen.selection(image) and not screen.same_row(screen.selection(image), first),
             "the clicked row is selected",
-            30,
         )
     )
     check(
@@ -74,7 +73,7 @@ def same_picture(hand, reference, artefacts):
     """This hand's window shows exactly what the bare connection got."""
     expected = reference.settle()
     try:
-        hand.wait(lambda image: image == expected, f"the guest's {expected.width}x{expected.height} pixel for pixel", 30)
+        hand.wait(lambda image: image == expected, f"the guest's {expected.width}x{expected.height} pixel for pixel")
     finally:
         hand.image().save(os.path.join(artefacts, f"language-{hand.name}.png"))
     check(True, f"{hand.name}: the window shows the guest's {expected.width}x{expected.height} pixel for pixel")
@@ -101,16 +100,19 @@ def run(options, stack):
             guest = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT)
         stack.callback(guest.kill)
 
-    client = stack.enter_context(RfbClient(port=5900 + number, timeout=60))
+    client = stack.enter_context(RfbClient(port=5900 + number, timeout=120))
     bare = VncHand(client)
     installer_guest.wait_for_language_page(client, guest, options.boot_seconds)
     check(True, f"the language page stands {time.monotonic() - started:.1f} s after the start")
     bare.settle().save(os.path.join(artefacts, "language-vnc.png"))
 
     if not options.qemu:
-        client.poll(2)
-        before = client.bytes_received
-        client.poll(5)
+        for _ in range(10):  # until the guest has drawn the last of it
+            client.poll(2)
+            before = client.bytes_received
+            client.poll(5)
+            if client.bytes_received == before:
+                break
         check(client.bytes_received == before, "a screen that stands still costs a VNC client no bytes")
 
     try_keyboard(bare)
@@ -123,7 +125,7 @@ def run(options, stack):
         os.path.join(artefacts, "viewer.log"),
     )  # fmt: skip
     viewer = WindowHand("tigervnc", viewer_desktop, viewer_desktop.window("TigerVNC"), relative=False)
-    viewer.wait(screen.is_language_page, "the language page in TigerVNC's window", 60)
+    viewer.wait(screen.is_language_page, "the language page in TigerVNC's window")
     hands = [bare, viewer]
     if sdl_desktop:
         hands.append(WindowHand("sdl", sdl_desktop, sdl_desktop.window("guest-|vmgui"), relative=False))
@@ -135,9 +137,9 @@ def run(options, stack):
     last = hands[-1]
     last.steer(screen.pointer, *screen.continue_button(last.settle()))
     last.click()
-    last.wait(screen.is_other_page, "the page after the language page", 120)
+    last.wait(screen.is_other_page, "the page after the language page")
     for hand in hands:
-        image = hand.wait(screen.is_other_page, "the page after the language page", 30)
+        image = hand.wait(screen.is_other_page, "the page after the language page")
         image.save(os.path.join(artefacts, f"next-page-{hand.name}.png"))
     check(True, f"{last.name}: a click on Continue leads to the next page")
 
@@ -147,7 +149,7 @@ def run(options, stack):
         guest.wait(3)
     if guest.poll() is None:
         guest.send_signal(signal.SIGTERM)
-        guest.wait(30)
+        guest.wait(60)
     check(guest.returncode == 0 or options.qemu, f"the second SIGTERM ends vmgui with status {guest.returncode}")
 
 
@@ -157,7 +159,7 @@ def main():
     parser.add_argument("--qemu", metavar="ACCEL", help="try the test itself with QEMU (tcg or kvm)")
     parser.add_argument("--artefacts", default=".", help="folder for pictures and logs")
     parser.add_argument("--without-sdl", action="store_true")
-    parser.add_argument("--boot-seconds", type=int, default=420, help="give up after that long without the language page")
+    parser.add_argument("--boot-seconds", type=int, default=900, help="give up after that long without the language page")
     options = parser.parse_args()
     if bool(options.vmgui) == bool(options.qemu):
         parser.error("one of --vmgui and --qemu is needed")

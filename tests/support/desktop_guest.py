@@ -85,7 +85,7 @@ class Channel:
     def send(self, line):
         self._socket.sendall(line.encode() + b"\n")
 
-    def wait(self, pattern, seconds=60):
+    def wait(self, pattern, seconds=120):
         """The match of a regular expression in what has come and was not taken; takes all up to its end."""
         deadline = time.monotonic() + seconds
         compiled = re.compile(pattern, re.DOTALL | re.MULTILINE)
@@ -194,20 +194,20 @@ class DesktopGuest:
         """Waits for the guest's shell."""
         self.control.wait(r"^@ready [0-9.]+\n", seconds)
 
-    def run(self, line, seconds=60):
+    def run(self, line, seconds=120):
         """Runs a shell line; returns its exit status and what it printed."""
         self.control.send(line)
         match = self.control.wait(r"\A(.*?)^@done ([0-9]+)\n", seconds)
         return int(match[2]), match[1]
 
-    def shell(self, line, seconds=60):
+    def shell(self, line, seconds=120):
         """Runs a shell line that succeeds; returns what it printed."""
         status, text = self.run(line, seconds)
         if status != 0:
             raise GuestError(f"{self.name}: {line!r} ended with {status}: {text.strip()!r}")
         return text
 
-    def rows(self, line="agent fb rows", seconds=60):
+    def rows(self, line="agent fb rows", seconds=120):
         """The rows that a line of the shell prints."""
         return [int(word, 16) for word in self.shell(line, seconds).split()]
 
@@ -224,7 +224,7 @@ class DesktopGuest:
 
     # ---- KMS, while nobody else is master ----
 
-    def kms_start(self, seconds=60):
+    def kms_start(self, seconds=120):
         self.control.send("agent kms")
         self._kms_done("start", seconds)
 
@@ -234,12 +234,12 @@ class DesktopGuest:
             raise GuestError(f"{self.name}: kms: {line}: {match[1].strip()}")
         return match[1]
 
-    def kms(self, line, seconds=60):
+    def kms(self, line, seconds=120):
         """A line to desktop_guest_agent.c's KMS mode; what it printed."""
         self.control.send(line)
         return self._kms_done(line, seconds)
 
-    def kms_rows(self, seconds=60):
+    def kms_rows(self, seconds=120):
         return [int(word, 16) for word in self.kms("rows", seconds).split()]
 
     def kms_stop(self):
@@ -265,7 +265,7 @@ class DesktopGuest:
         """What X has to say about itself."""
         return self.run("cat /var/log/Xorg.0.log")[1]
 
-    def eye(self, line, seconds=60):
+    def eye(self, line, seconds=120):
         """A line to desktop_guest_x.c; what it printed, without what X had to tell meanwhile."""
         self.x.take()
         self.x.send(line)
@@ -274,7 +274,7 @@ class DesktopGuest:
             raise GuestError(f"{self.name}: xeye: {line}: status {match[2]}: {match[1].strip()[-200:]}")
         return match[1]
 
-    def x_rows(self, seconds=60):
+    def x_rows(self, seconds=120):
         """The rows of X's screen."""
         return [int(word, 16) for word in self.eye("rows", seconds).split() if re.fullmatch("[0-9a-f]{8}", word)]
 
@@ -300,7 +300,7 @@ class DesktopGuest:
             self.process.send_signal(signal.SIGUSR1)
             time.sleep(1)
 
-    def power_off(self, seconds=60):
+    def power_off(self, seconds=120):
         """Tells the guest to; returns vmgui's exit status."""
         self.control.send("end")
         try:

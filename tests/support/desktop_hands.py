@@ -51,7 +51,7 @@ class Hands:
 
     # ---- keys ----
 
-    def events(self, fingers, codes, seconds=8):
+    def events(self, fingers, codes, seconds=60):
         """The (code, down) of what is typed, as the guest's kernel tells it. The kernel drops what its readers do not take in time,
         some ten keys, and X is one of them: so a few keys at a time."""
         guest = self.guest
@@ -132,7 +132,7 @@ class Hands:
 
     # ---- layouts ----
 
-    def x_symbols(self, strike, items, chunk=CHUNK, seconds=8):
+    def x_symbols(self, strike, items, chunk=CHUNK, seconds=60):
         """The symbols in X of that many strokes, those of modifiers left out; strike(items) strikes some."""
         self.guest.x.take()
         found = []
@@ -190,7 +190,7 @@ class Hands:
 
     # ---- pointer ----
 
-    def at(self, x, y, seconds=5):
+    def at(self, x, y, seconds=20):
         """Waits until X says that the pointer is there; else says where it is."""
         wanted = f"motion {x} {y}"
         lines = self.guest.x.lines(lambda found: wanted in found, seconds)
@@ -216,11 +216,32 @@ class Hands:
     def resize(self, window, width, height):
         """A window of that size in the desktop's corner."""
         self.desktop.xdotool("windowmove", window, 0, 0, "windowsize", window, width, height)
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while self.desktop.geometry(window) != (0, 0, width, height) and time.monotonic() < deadline:
             time.sleep(0.1)
         # vmgui hears of it, too.
         time.sleep(1)
+
+    def until_it_follows(self, aim):
+        """A window that has just got another size may still go by the former one."""
+        for _ in range(30):
+            for place in ((SIZE[0] - 2, SIZE[1] - 2), (SIZE[0] // 2, SIZE[1] // 2)):
+                aim(*place)
+                if not self.at(*place, 2):
+                    return
+
+    def take_mouse(self):
+        """A click, until the mouse is the guest's."""
+        self.guest.x.take()
+        self.xtest.click(1)
+        for n in range(120):
+            # Whole pixels at each scale, and back again.
+            self.xtest.step(-6 if n % 2 else 6, 0)
+            if any(line.startswith("motion") for line in self.guest.x.lines(lambda lines: any("motion" in line for line in lines), 0.5)):
+                break
+        else:
+            raise GuestError("sdl: a click does not take the mouse")
+        time.sleep(0.5)
 
     def absolute(self):
         """The VMware pointer: exactly where the hand is, with nothing grabbed."""
@@ -233,16 +254,21 @@ class Hands:
         for up, down in SCALES:
             self.resize(window, SIZE[0] * up // down, SIZE[1] * up // down)
             left, top, _, _ = self.desktop.geometry(window)
-            # The middle of a pixel of the guest's.
-            self.hit(f"absolute, sdl, scale {up / down:g}",
-                     lambda x, y: self.xtest.move(left + (2 * x + 1) * up // (2 * down), top + (2 * y + 1) * up // (2 * down)))
+
+
+            def aim(x, y):  # at the middle of a pixel of the guest's
+                # pylint: disable=cell-var-from-loop
+                self.xtest.move(left + (2 * x + 1) * up // (2 * down), top + (2 * y + 1) * up // (2 * down))
+
+            self.until_it_follows(aim)
+            self.hit(f"absolute, sdl, scale {up / down:g}", aim)
 
     def relative(self):
         """A mouse that knows steps only."""
         guest = self.guest
         # (psmouse's parameter proto=exps finds the VMware pointer first, and then a mouse of two buttons.)
         guest.shell("printf exps >/sys/bus/serio/devices/serio1/protocol; udevadm settle", 60)
-        guest.evdev.lines(lambda found: any("ImExPS/2" in line for line in found), 20)
+        guest.evdev.lines(lambda found: any("ImExPS/2" in line for line in found), 60)
         time.sleep(1)
         guest.x.take()
         with rfb.RfbClient(port=self.port) as client:
@@ -264,8 +290,7 @@ class Hands:
             self.resize(window, SIZE[0] * up // down, SIZE[1] * up // down)
             left, top, width, height = self.desktop.geometry(window)
             self.xtest.move(left + width // 2, top + height // 2)
-            self.xtest.click(1)
-            time.sleep(0.5)
+            self.take_mouse()
             # Targets that whole steps lead to: what is left over is the next motion's, whichever way that goes.
             self.hit(f"relative, sdl, scale {up / down:g}", self.stepper(self.xtest.step, up, down), down)
             self.release_mouse()
@@ -317,7 +342,7 @@ class Hands:
         left, top, width, height = self.desktop.geometry(window)
         self.xtest.move(left + width // 2, top + height // 2)
         if kind == "relative":
-            self.xtest.click(1)
+            self.take_mouse()
         time.sleep(0.5)
         guest.x.take()
         wanted = list(range(1, count + 1))
@@ -330,7 +355,7 @@ class Hands:
 
     def pressed(self, name, wanted):
         want = [f"button {n} {down}" for n in wanted for down in (1, 0)]
-        lines = self.guest.x.lines(lambda found: sum(line.startswith("button") for line in found) >= len(want), 8)
+        lines = self.guest.x.lines(lambda found: sum(line.startswith("button") for line in found) >= len(want), 60)
         found = [line for line in lines if line.startswith("button")]
         check(found == want, f"{name}: buttons and wheels {wanted}", f"{found}")
 
@@ -359,7 +384,7 @@ class Hands:
     def all(self):
         guest = self.guest
         guest.start_watching()
-        guest.evdev.lines(lambda found: len(found) >= 2, 10)
+        guest.evdev.lines(lambda found: len(found) >= 2, 60)
         names = guest.shell("grep -h '^N' /proc/bus/input/devices")
         check("VMMouse" in names, "the guest has the VMware pointer", names)
         size = guest.start_x("modesetting")

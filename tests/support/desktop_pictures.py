@@ -26,7 +26,7 @@ class Pictures:
 
     # ---- comparing ----
 
-    def image(self, want_size=None, seconds=20):
+    def image(self, want_size=None, seconds=60):
         """The client's picture once nothing changes any more."""
         deadline = time.monotonic() + seconds
         while True:
@@ -36,7 +36,7 @@ class Pictures:
             if not want_size or (self.client.width, self.client.height) == want_size or time.monotonic() > deadline:
                 return self.client.image()
 
-    def same(self, name, sums, seconds=20, height=None):
+    def same(self, name, sums, seconds=90, height=None):
         """The client has exactly those rows (of the upper part, with a height) before long."""
         deadline = time.monotonic() + seconds
         while True:
@@ -76,7 +76,7 @@ class Pictures:
         if bits:
             self.is_pattern(name, image, seed, bits)
 
-    def black(self, name, seconds=20):
+    def black(self, name, seconds=90):
         """Nothing but black before long."""
         deadline = time.monotonic() + seconds
         while True:
@@ -136,10 +136,10 @@ class Pictures:
         # The others differ in nothing but numbers; each takes seconds.
         for seed, (width, height) in enumerate(size for size in sizes if all_sizes or size in SIZES):
             guest.kms(f"set {width} {height} {seed}", 120)
-            self.same(f"kms {width}x{height}", guest.kms_rows(120), 60)
+            self.same(f"kms {width}x{height}", guest.kms_rows(120))
         width, height = sizes[-1]
         guest.kms(f"flip {len(sizes)}", 120)
-        self.same(f"kms {width}x{height} flipped", guest.kms_rows(120), 60)
+        self.same(f"kms {width}x{height} flipped", guest.kms_rows(120))
         guest.kms("set 1024 768 7")
         guest.kms("flip 8")
         self.same("kms flipped", guest.kms_rows())

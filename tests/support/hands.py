@@ -26,7 +26,7 @@ class Hand:
 
     name = "?"
 
-    def wait(self, condition, what, timeout=60):
+    def wait(self, condition, what, timeout=180):
         """Looks until condition(picture) holds; returns that picture."""
         deadline = time.monotonic() + timeout
         while True:

@@ -107,7 +107,7 @@ class Guest:
             if not data:
                 return
 
-    def wait(self, pattern, seconds=60):
+    def wait(self, pattern, seconds=120):
         """The match of a regular expression (bytes) in what has come and not been taken; takes all up to its end."""
         deadline = time.monotonic() + seconds
         compiled = re.compile(pattern, re.DOTALL | re.MULTILINE)
@@ -147,13 +147,13 @@ class Guest:
         """Waits for the initrd's shell; returns the guest's uptime then."""
         return float(self.wait(rb"^@ready ([0-9.]+)\n", seconds)[1])
 
-    def run(self, line, seconds=60):
+    def run(self, line, seconds=120):
         """Runs a shell line; returns its exit status and what it printed."""
         self.send(line.encode() + b"\n")
         match = self.wait(rb"\A(.*?)^@done ([0-9]+)\n", seconds)
         return int(match[2]), match[1].decode(errors="replace").replace("\r\n", "\n")
 
-    def shell(self, line, seconds=60):
+    def shell(self, line, seconds=120):
         """Runs a shell line that succeeds; returns what it printed."""
         status, text = self.run(line, seconds)
         if status != 0:
@@ -184,7 +184,7 @@ class Guest:
         """A signal to vmgui."""
         self.process.send_signal(number)
 
-    def end(self, seconds=60):
+    def end(self, seconds=120):
         """vmgui's exit status."""
         try:
             return self.process.wait(seconds)
