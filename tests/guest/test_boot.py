@@ -119,7 +119,7 @@ class Refused(Files):
             ("empty", b"", "is empty"),
             ("text", b"#!/bin/sh\n" * 100, "neither a Linux bzImage nor an ELF"),
             ("gzip", gzip.compress(b"x" * 1000), "gzip"),
-            ("bzImage, only the first sector", whole[:0x200], "truncated|neither"),
+            ("bzImage, only the first sector", whole[:0x200], "truncated|neither|like a disk"),
             ("bzImage, only the setup", whole[:0x400], "truncated"),
             ("bzImage, half a kernel", packed[:0x600], "truncated"),
             ("bzImage, old protocol", images.bzimage(version=0x0200), "too old"),
