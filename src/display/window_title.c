@@ -53,7 +53,7 @@ void window_title(
 			release_effect(facts));
 	snprintf(text, size, "%.64s - %.64s%s - %s%s%s%s", host->guest_name,
 		reason ? reason : window_state_name(facts->state),
-		facts->state == VM_POWERING_DOWN ? ", close again to end it" : "", picture,
+		facts->state == VM_POWERING_DOWN ? ", close twice to end it" : "", picture,
 		facts->leds & INPUT_LED_CAPS ? " - Caps Lock" : "",
 		facts->leds & INPUT_LED_SCROLL ? " - Scroll Lock" : "", release);
 }

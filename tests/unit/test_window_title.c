@@ -73,7 +73,7 @@ static void window_title_says_how_it_ends_and_why_it_has(void **state)
 	struct window_facts facts = { VM_POWERING_DOWN, 640, 480, true, BOTH, false, 0 };
 
 	(void)state;
-	expect(&facts, "office - powering down, close again to end it - 640x480 - "
+	expect(&facts, "office - powering down, close twice to end it - 640x480 - "
 		       "Ctrl-Alt-G grabs the keyboard");
 	facts.state = VM_ENDED;
 	expect(&facts, "office - ended - 640x480");
