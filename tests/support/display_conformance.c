@@ -472,22 +472,36 @@ static void conformance_page_flips_show_the_other_picture(void **state)
 	assert_shown(f);
 }
 
-/* Nobody asks: after a rest the first change comes by itself. */
+/* Nobody asks: after a rest the first change comes by itself, be it pixels, colours alone, the
+ * place of the picture alone, or the screen that is turned off and on. */
 static void conformance_first_change_after_rest_is_shown(void **state)
 {
 	struct fixture *f = *state;
 	unsigned seed = 17;
 
-	fake_source_set_mode(f->source, 320, 240, PIXEL_XRGB8888, 0, 0);
+	fake_source_set_mode(f->source, 320, 240, PIXEL_INDEX8, 0, 0);
+	for (int i = 0; i < 50; i++)
+		draw_random_rect(f, &seed);
 	start_refresh(f);
 	start_display(f);
-	for (unsigned round = 0; round < 3; round++) {
+	for (unsigned round = 0; round < 6; round++) {
 		for (int tries = 0; !fake_memory_armed(f->source->memory); tries++) {
 			assert_in_range(tries, 0, 12000);
 			usleep(5000);
 		}
 		usleep(50000);
-		draw_random_rect(f, &seed);
+		if (round == 1)
+			for (unsigned i = 0; i < 256; i++)
+				fake_source_set_palette(f->source, i, i * 0x010307);
+		else if (round == 2)
+			fake_source_set_mode(
+				f->source, 320, 240, PIXEL_INDEX8, UINT64_C(320) * 7, 0);
+		else if (round == 3 || round == 4)
+			fake_source_set_blank(f->source, round == 3);
+		else
+			draw_random_rect(f, &seed);
+		if (!f->display->capture_at_end)
+			assert_displayed(f);
 	}
 	/* One that is looked at only now has to have it by now. */
 	for (int tries = 0; f->display->capture_at_end && !is_observed(f); tries++) {
