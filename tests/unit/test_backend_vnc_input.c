@@ -442,6 +442,33 @@ static void vnc_keys_that_nobody_takes_hold_up_neither_others_nor_the_end(void *
 	rfb_close(&client);
 }
 
+/* Its requests wait behind the keys; but it has asked before, and so it sees what the guest does.
+ */
+static void vnc_client_whose_keys_wait_sees_the_picture_change(void **state)
+{
+	struct vnc_fixture *fixture = *state;
+	struct typing typing = { 0 };
+	struct rfb_client client;
+	bool resized;
+
+	fake_sink_give_room(&fixture->sink, 0);
+	assert_true(rfb_open(&client, fixture->port, true));
+	assert_true(rfb_refresh(&client));
+	typing.client = &client;
+	type_fast(&typing);
+	for (uint32_t i = 0; i < 5; i++) {
+		assert_true(rfb_request(&client, true));
+		vnc_fixture_fill(fixture, 10, 20, 8, 16, 0x102030 + i);
+		do {
+			assert_true(rfb_update(&client, &resized));
+		} while (client.pixels[20 * client.width + 10] != 0x102030 + i);
+	}
+	assert_false(rfb_readable(client.fd, 300)); /* nothing has changed, and nothing is sent */
+	fake_sink_give_room(&fixture->sink, UINT_MAX);
+	assert_true(rfb_refresh(&client));
+	rfb_close(&client);
+}
+
 static void vnc_keys_that_wait_when_the_machine_is_paused_are_let_go(void **state)
 {
 	struct vnc_fixture *fixture = *state;
@@ -602,6 +629,7 @@ int main(void)
 		TEST_WITH(vnc_lights_that_are_left_alone_are_not_told, setup_locks_left_alone),
 		TEST(vnc_keys_wait_for_a_guest_that_is_slow_to_take_them),
 		TEST(vnc_keys_that_nobody_takes_hold_up_neither_others_nor_the_end),
+		TEST(vnc_client_whose_keys_wait_sees_the_picture_change),
 		TEST(vnc_keys_that_wait_when_the_machine_is_paused_are_let_go),
 		TEST(vnc_shift_that_is_held_across_a_pause_is_pressed_anew),
 		TEST(vnc_client_that_hangs_up_while_its_keys_wait_is_let_go),

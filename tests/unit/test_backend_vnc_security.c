@@ -135,6 +135,62 @@ static void vnc_password_is_guessed_once_a_second_with_many_connections(void **s
 	assert_true(at_once);
 }
 
+#define PLACES 16
+
+/* At the door, asked for the password. */
+static int come_to_the_door(struct vnc_fixture *fixture)
+{
+	uint8_t bytes[2 + 16];
+	int fd = rfb_connect(fixture->port);
+
+	assert_true(rfb_read(fd, bytes, 12));
+	assert_true(rfb_write(fd, "RFB 003.008\n\2", 13));
+	assert_true(rfb_read(fd, bytes, 2 + 16));
+	return fd;
+}
+
+/* Who connects and then says nothing keeps nobody out: the one that has waited for longest goes,
+ * and is told so. Who has come in stays. */
+static void vnc_password_that_does_not_come_gives_up_its_place(void **state)
+{
+	static const uint8_t response[16];
+	struct vnc_fixture *fixture = *state;
+	struct rfb_client inside = { .fd = rfb_connect(fixture->port),
+		.password = (char[]){ "s3cret" },
+		.encrypt = rfbEncryptBytes };
+	char reason[256] = "";
+	uint8_t bytes[8];
+	int fds[PLACES];
+
+	assert_true(rfb_handshake(&inside, 8) && rfb_refresh(&inside));
+	for (unsigned i = 0; i < PLACES - 1; i++)
+		fds[i] = i == 1 ? rfb_connect(fixture->port) : come_to_the_door(fixture);
+	fds[PLACES - 1] = come_to_the_door(fixture);
+	assert_true(rfb_read(fds[0], bytes, sizeof(bytes)));
+	assert_int_equal(rfb_get32(bytes), 1);
+	assert_in_range(rfb_get32(bytes + 4), 10, sizeof(reason) - 1);
+	assert_true(rfb_read(fds[0], reason, rfb_get32(bytes + 4)));
+	assert_non_null(strstr(reason, "full"));
+	assert_true(rfb_is_closed(fds[0]));
+	/* The next in turn has not said a word. */
+	assert_true(enter(fixture, "s3cret", 8));
+	assert_true(rfb_is_closed(fds[1]));
+	for (unsigned i = 2; i < PLACES; i++)
+		assert_false(rfb_readable(fds[i], 0));
+	/* An answer that came in time holds its place until it has got its own, however late. */
+	fds[0] = come_to_the_door(fixture);
+	assert_true(rfb_write(fds[2], response, sizeof(response)));
+	usleep(100000);
+	for (unsigned i = 0; i < 3; i++)
+		assert_true(enter(fixture, "s3cret", 8));
+	assert_true(rfb_read(fds[2], bytes, 4));
+	assert_int_equal(rfb_get32(bytes), 1);
+	assert_true(rfb_refresh(&inside));
+	rfb_close(&inside);
+	for (unsigned i = 0; i < PLACES; i++)
+		close(fds[i]);
+}
+
 static void vnc_password_cannot_be_gone_round(void **state)
 {
 	static const char *const openings[] = {
@@ -267,6 +323,7 @@ int main(void)
 		TEST(vnc_password_opens_in_every_version),
 		TEST(vnc_password_that_is_wrong_is_refused_late),
 		TEST(vnc_password_is_guessed_once_a_second_with_many_connections),
+		TEST(vnc_password_that_does_not_come_gives_up_its_place),
 		TEST(vnc_password_cannot_be_gone_round),
 		TEST(vnc_password_of_another_server_in_the_process_changes_nothing),
 		TEST_WITH(vnc_password_counts_eight_characters, setup_without_start),

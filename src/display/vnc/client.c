@@ -15,8 +15,7 @@
 #include "core/log.h"
 #include "display/vnc/server.h"
 
-#define SEND_TIMEOUT_MS 20000 /* a client that takes nothing for so long is dropped */
-#define GONE_WAIT_MS    2000  /* how long the last keys of one that hung up wait for room */
+#define GONE_WAIT_MS    2000 /* how long the last keys of one that hung up wait for room */
 #define CUT_TEXT_HEADER 8
 
 bool vnc_client_is_shut(rfbClientPtr rfb)
@@ -30,6 +29,17 @@ void vnc_client_disconnect(struct vnc_client *client)
 	if (client->fd >= 0)
 		shutdown(client->fd, SHUT_RDWR);
 	pthread_mutex_unlock(&client->server->lock);
+}
+
+bool vnc_client_keep(struct vnc_client *client)
+{
+	bool kept;
+
+	pthread_mutex_lock(&client->server->lock);
+	kept = !client->pushed_out;
+	client->stranger = false;
+	pthread_mutex_unlock(&client->server->lock);
+	return kept;
 }
 
 /* --- input --- */
@@ -64,12 +74,21 @@ static void on_room(void *opaque)
 	poke(client->room_fd);
 }
 
+static void hold_back(struct vnc_client *client, bool held_back)
+{
+	rfbClientPtr rfb = client->rfb; /* set by this thread */
+
+	pthread_mutex_lock(&rfb->updateMutex);
+	client->held_back = held_back;
+	pthread_cond_signal(&rfb->updateCond);
+	pthread_mutex_unlock(&rfb->updateMutex);
+}
+
 /* The guest takes no more keys: so nothing is read from its client either, however long that takes,
  * and what it types waits where it comes from. Only a client that has hung up is not waited with
  * for ever. */
-static bool wait_for_room(void *opaque)
+static bool wait_until_room(struct vnc_client *client)
 {
-	struct vnc_client *client = opaque;
 	rfbClientPtr rfb = client->rfb; /* set by this thread */
 	struct pollfd fds[] = { { .fd = client->room_fd, .events = POLLIN },
 		{ .fd = rfb->sock, .events = POLLRDHUP } };
@@ -94,10 +113,24 @@ static bool wait_for_room(void *opaque)
 	}
 }
 
+/* Who types into a guest that is busy wants to see what it does. */
+static bool wait_for_room(void *opaque)
+{
+	struct vnc_client *client = opaque;
+	bool room;
+
+	if (!client->asks)
+		return wait_until_room(client);
+	hold_back(client, true);
+	room = wait_until_room(client);
+	hold_back(client, false);
+	return room;
+}
+
 /* A key or pointer event, of which nothing is read yet. */
 static int serve_input(struct vnc_client *client, rfbClientPtr rfb)
 {
-	const int64_t deadline = vnc_now_ms() + SEND_TIMEOUT_MS;
+	const int64_t deadline = vnc_now_ms() + VNC_SEND_TIMEOUT_MS;
 	const unsigned leds = atomic_load(&client->leds);
 	struct vnc_pointer_view view;
 	struct vnc_message message;
@@ -142,7 +175,7 @@ static int open_input(struct vnc_client *client)
 	client->allowed = 0;
 	client->wanted = client->unanswered = 0;
 	client->told_leds = VNC_LEDS_UNKNOWN;
-	client->state_news = false;
+	client->state_news = client->held_back = client->asks = false;
 	atomic_store(&client->told_mode, VNC_POINTER_PLACES);
 	atomic_store(&client->was_paused, false);
 	atomic_store(&client->leds, VNC_LEDS_UNKNOWN);
@@ -215,7 +248,7 @@ static int skip_cut_text(int fd)
 {
 	uint8_t bytes[4096];
 	uint32_t left;
-	int result = vnc_read(fd, bytes, CUT_TEXT_HEADER, vnc_now_ms() + SEND_TIMEOUT_MS);
+	int result = vnc_read(fd, bytes, CUT_TEXT_HEADER, vnc_now_ms() + VNC_SEND_TIMEOUT_MS);
 
 	if (result)
 		return result;
@@ -226,7 +259,7 @@ static int skip_cut_text(int fd)
 	while (!result && left) {
 		uint32_t part = left < sizeof(bytes) ? left : (uint32_t)sizeof(bytes);
 
-		result = vnc_read(fd, bytes, part, vnc_now_ms() + SEND_TIMEOUT_MS);
+		result = vnc_read(fd, bytes, part, vnc_now_ms() + VNC_SEND_TIMEOUT_MS);
 		left -= part;
 	}
 	return result;
@@ -262,6 +295,7 @@ static int serve_message(struct vnc_client *client, rfbClientPtr rfb)
 		pthread_mutex_unlock(&rfb->sendMutex);
 		return 0;
 	case rfbFramebufferUpdateRequest:
+		client->asks = true;
 		rfbProcessClientMessage(rfb);
 		return 0;
 	case rfbSetDesktopSize:
@@ -376,6 +410,7 @@ static void *client_main(void *opaque)
 	vnc_updates_close(client);
 	pthread_mutex_lock(&server->lock);
 	client->fd = -1;
+	client->stranger = false;
 	client->finished = true;
 	pthread_mutex_unlock(&server->lock);
 	close(fd);
@@ -385,31 +420,66 @@ static void *client_main(void *opaque)
 
 /* --- slots --- */
 
-int vnc_clients_add(struct vnc_server *server, int fd)
-{
-	for (unsigned i = 0; i < VNC_MAX_CLIENTS; i++) {
-		struct vnc_client *client = &server->clients[i];
-		int result;
-
-		if (client->busy)
-			continue;
-		client->finished = false;
-		client->fd = fd;
-		result = pthread_create(&client->thread, NULL, client_main, client);
-		if (result) {
-			client->fd = -1;
-			return -result;
-		}
-		client->busy = true;
-		return 0;
-	}
-	return -EBUSY;
-}
-
 static void join(struct vnc_client *client)
 {
 	pthread_join(client->thread, NULL);
 	client->busy = false;
+}
+
+static struct vnc_client *free_place(struct vnc_server *server)
+{
+	for (unsigned i = 0; i < VNC_MAX_CLIENTS; i++) {
+		if (!server->clients[i].busy)
+			return &server->clients[i];
+	}
+	return NULL;
+}
+
+/* Frees the place of the client that has been a stranger for longest; NULL: there is none. Only
+ * reading from it is shut, so that it can be told. */
+static struct vnc_client *push_one_out(struct vnc_server *server)
+{
+	struct vnc_client *oldest = NULL;
+
+	pthread_mutex_lock(&server->lock);
+	for (unsigned i = 0; i < VNC_MAX_CLIENTS; i++) {
+		struct vnc_client *client = &server->clients[i];
+
+		if (client->stranger && (!oldest || client->number < oldest->number))
+			oldest = client;
+	}
+	if (oldest) {
+		oldest->pushed_out = true;
+		if (oldest->fd >= 0)
+			shutdown(oldest->fd, SHUT_RD);
+	}
+	pthread_mutex_unlock(&server->lock);
+	if (oldest)
+		join(oldest); /* it waits for nothing any more */
+	return oldest;
+}
+
+int vnc_clients_add(struct vnc_server *server, int fd)
+{
+	struct vnc_client *client = free_place(server);
+	int result;
+
+	if (!client)
+		client = push_one_out(server);
+	if (!client)
+		return -EBUSY;
+	client->finished = client->pushed_out = false;
+	client->stranger = true;
+	client->number = server->connections++;
+	client->fd = fd;
+	result = pthread_create(&client->thread, NULL, client_main, client);
+	if (result) {
+		client->fd = -1;
+		client->stranger = false;
+		return -result;
+	}
+	client->busy = true;
+	return 0;
 }
 
 void vnc_clients_reap(struct vnc_server *server)
@@ -459,7 +529,7 @@ static rfbScreenInfoPtr create_screen(struct vnc_server *server)
 	screen->alwaysShared = TRUE;
 	screen->cursor = NULL; /* the guest draws its own */
 	screen->permitFileTransfer = FALSE;
-	screen->maxClientWait = SEND_TIMEOUT_MS;
+	screen->maxClientWait = VNC_SEND_TIMEOUT_MS;
 	screen->ignoreSIGPIPE = FALSE; /* signals are blocked in this thread and its children */
 	return screen;
 }

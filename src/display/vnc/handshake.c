@@ -145,10 +145,16 @@ static void wait_for_turn(struct vnc_server *server)
 		now = vnc_now_ms();
 }
 
+/* Section 7.1.3. */
+static void tell_failure(int fd, unsigned minor, const char *reason)
+{
+	if (!write32(fd, 1) && minor >= 8 && !write32(fd, (uint32_t)strlen(reason)))
+		(void)!write_all(fd, reason, strlen(reason));
+}
+
 /* Section 7.2.2. */
 static int ask_for_password(struct vnc_client *client, int fd, unsigned minor)
 {
-	static const char reason[] = "wrong password";
 	uint8_t challenge[VNC_CHALLENGE_BYTES], response[VNC_CHALLENGE_BYTES];
 	int result;
 
@@ -158,15 +164,24 @@ static int ask_for_password(struct vnc_client *client, int fd, unsigned minor)
 	if (!result)
 		result = vnc_read(
 			fd, response, sizeof(response), vnc_now_ms() + PASSWORD_SECONDS * 1000);
+	/* Its answer counts only while it has its place: else guessing would cost no time. */
+	if (!vnc_client_keep(client)) {
+		tell_failure(fd, minor, "the server is full, and others came before the password");
+		return -ECANCELED;
+	}
 	if (result)
 		return result;
 	if (vnc_password_matches(&client->server->password, challenge, response))
 		return 0;
 	log_guest("vnc", "%s: wrong password", client->name);
 	wait_for_turn(client->server);
-	if (!write32(fd, 1) && minor >= 8 && !write32(fd, sizeof(reason) - 1))
-		(void)!write_all(fd, reason, sizeof(reason) - 1);
+	tell_failure(fd, minor, "wrong password");
 	return -EACCES;
+}
+
+static int keep(struct vnc_client *client)
+{
+	return vnc_client_keep(client) ? 0 : -ECANCELED;
 }
 
 int vnc_handshake(struct vnc_client *client, int fd, int64_t deadline)
@@ -183,14 +198,21 @@ int vnc_handshake(struct vnc_client *client, int fd, int64_t deadline)
 		result = ask_for_password(client, fd, minor);
 	/* Apple's client has no use for the result nor for ClientInit if there is no password. */
 	if (!result && security == SECURITY_NONE && minor == MAC_MINOR)
-		return 0;
+		return keep(client);
 	if (!result && (security == SECURITY_PASSWORD || minor >= 8))
 		result = write32(fd, 0);
 	if (!result && security == SECURITY_PASSWORD)
 		deadline = vnc_now_ms() + VNC_HANDSHAKE_SECONDS * 1000;
 	if (!result)
 		result = vnc_read(fd, &shared, sizeof(shared), deadline);
-	if (result && result != -EACCES)
+	if (!result)
+		result = keep(client);
+	if (result == -ECONNRESET && !vnc_client_keep(client))
+		result = -ECANCELED;
+	if (result == -ECANCELED)
+		log_guest(
+			"vnc", "%s: sent away for another one: all places are taken", client->name);
+	else if (result && result != -EACCES)
 		log_guest("vnc", "%s: no handshake: %s", client->name, strerror(-result));
 	return result;
 }

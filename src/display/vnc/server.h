@@ -15,8 +15,9 @@
  * touch: an encoder never sees a half-written update, and a slow client holds up nobody; what it
  * missed comes as one update when it asks again. The copy costs memory while the client is there.
  *
- * A client's input is not read while the guest takes no keys. What extensions beyond the RFC it
- * uses is in extensions.c, what its messages mean in input.h.
+ * A client's input is not read while the guest takes no keys, and so its requests are not either;
+ * it is sent what changes all the same. What extensions beyond the RFC it uses is in extensions.c,
+ * what its messages mean in input.h.
  *
  * Lock order: a client's sendMutex (the library's), then the surface's or server->lock, then the
  * client's updateMutex (the library's; it never sends with that one held). */
@@ -36,6 +37,7 @@
 
 #define VNC_MAX_CLIENTS       16u
 #define VNC_HANDSHAKE_SECONDS 10
+#define VNC_SEND_TIMEOUT_MS   20000 /* a client that takes nothing for so long is dropped */
 
 /* What a client may ask for beyond the RFC; the first two are answered once, in this order. */
 enum vnc_extension {
@@ -67,11 +69,14 @@ struct vnc_client {
 
 	/* "vnc" thread */
 	pthread_t thread;
-	bool busy; /* has a thread to join */
+	bool busy;       /* has a thread to join */
+	uint64_t number; /* of its connection; a later one has a higher number */
 
 	/* server->lock */
 	int fd;           /* the client's connection, for shutdown(); -1: none */
 	bool finished;    /* its thread is about to end */
+	bool stranger;    /* it has not shown yet that it may come in, nor tried to */
+	bool pushed_out;  /* another connection needs its place */
 	rfbClientPtr rfb; /* NULL before the handshake and after the end */
 
 	/* the library's updateMutex of the client */
@@ -80,6 +85,7 @@ struct vnc_client {
 					     not follow new sizes may see a part */
 	bool news;                        /* the surface has something that is not in pixels */
 	bool state_news;                  /* lights or kinds of pointer have changed */
+	bool held_back;                   /* its requests wait behind keys that nobody takes */
 
 	/* the library's sendMutex of the client */
 	unsigned wanted;     /* enum vnc_extension mask, by its last SetEncodings */
@@ -89,6 +95,7 @@ struct vnc_client {
 
 	/* "vnc-in-N" */
 	char name[64];
+	bool asks;                   /* it has asked for a picture */
 	struct input_source *source; /* NULL: no input devices */
 	struct vnc_input input;
 	unsigned allowed; /* enum vnc_extension mask: what the client was ever told that it may use
@@ -114,6 +121,7 @@ struct vnc_server {
 	struct vnc_listener listener;
 	int refused[VNC_MAX_CLIENTS]; /* connections over the limit, told so; -1: none */
 	unsigned next_refused;
+	uint64_t connections; /* so many were given a place */
 
 	pthread_mutex_t lock;
 	int64_t last_turn;      /* lock; when the last wrong password is answered, vnc_now_ms */
@@ -129,7 +137,9 @@ struct vnc_server {
 /* The "vnc" thread. */
 VMGUI_MUST_USE int vnc_clients_init(struct vnc_server *server, struct error *err);
 void vnc_clients_fini(struct vnc_server *server); /* disconnects and joins */
-/* Takes the connection over; -EBUSY, -ENOMEM...: it is still the caller's. */
+/* Takes the connection over; -EBUSY, -ENOMEM...: it is still the caller's. When all places are
+ * taken the one that has been a stranger for longest gives up its own: the door is not to be
+ * blocked by who only stands in it. */
 VMGUI_MUST_USE int vnc_clients_add(struct vnc_server *server, int fd);
 void vnc_clients_reap(struct vnc_server *server); /* joins those that are finished */
 void vnc_clients_poke(struct vnc_server *server); /* the machine's state may have changed */
@@ -138,6 +148,8 @@ void vnc_clients_poke(struct vnc_server *server); /* the machine's state may hav
 bool vnc_client_is_shut(rfbClientPtr rfb);
 /* Makes both of them return from whatever they do with the connection. Any thread. */
 void vnc_client_disconnect(struct vnc_client *client);
+/* It is a stranger no more, whatever comes of it. False: it was pushed out before. */
+VMGUI_MUST_USE bool vnc_client_keep(struct vnc_client *client);
 
 /* updates.c. open: a reader of the surface and a picture, false and a line: no memory. */
 VMGUI_MUST_USE bool vnc_updates_open(struct vnc_client *client);

@@ -172,6 +172,15 @@ static bool update_wanted(rfbClientPtr rfb)
 	return wanted;
 }
 
+/* updateMutex held: as if the client had asked for all of it. */
+static void ask_for_it(rfbClientPtr rfb)
+{
+	if (sraRgnEmpty(rfb->requestedRegion))
+		add_rect(
+			rfb->requestedRegion, &(struct rect){ .width = (uint32_t)rfb->screen->width,
+						      .height = (uint32_t)rfb->screen->height });
+}
+
 /* sendMutex held. */
 static void send_picture(struct vnc_client *client, rfbClientPtr rfb)
 {
@@ -198,6 +207,8 @@ void *vnc_updates_main(void *opaque)
 
 		pthread_mutex_lock(&rfb->updateMutex);
 		for (;;) {
+			if (client->held_back)
+				ask_for_it(rfb);
 			state = client->state_news;
 			picture = update_wanted(rfb) ||
 				  (client->news && !sraRgnEmpty(rfb->requestedRegion));
