@@ -5,7 +5,7 @@
  *   thread "vnc-out-N"            takes news from the surface into the client's own picture,
  *                                 encodes and sends its updates; may block for seconds
  *
- * libvncserver does the protocol's messages and encodings and nothing else. It has threads of its
+ * libvncserver does the protocol's messages and most encodings (encode.c). It has threads of its
  * own, but those cannot be joined, have no deadline for a handshake, walk a list of clients that
  * others are leaving, and change a client's pixel format under the encoder. So each client slot has
  * a screen of its own with one client in it, the loops are here, and messages that change how
@@ -34,6 +34,7 @@
 #include "display/vnc/input.h"
 #include "display/vnc/listen.h"
 #include "display/vnc/password.h"
+#include "display/vnc/split.h"
 
 #define VNC_MAX_CLIENTS       16u
 #define VNC_HANDSHAKE_SECONDS 10
@@ -66,6 +67,7 @@ struct vnc_client {
 		picture_height; /* of what is in pixels; the client's may be older */
 	uint32_t picture_generation;
 	uint32_t told_generation; /* which size the client knows */
+	struct vnc_pieces pieces; /* of one update */
 
 	/* "vnc" thread */
 	pthread_t thread;
@@ -158,6 +160,10 @@ void vnc_updates_first_look(struct vnc_client *client); /* before the client is 
 void *vnc_updates_main(void *client);                   /* "vnc-out-N" */
 /* Lights or kinds of pointer have changed. Any thread, with no lock held. */
 void vnc_updates_state_changed(struct vnc_client *client);
+
+/* encode.c. sendMutex held, the client's picture is up to date: sends what it asked for. False:
+ * that is for the library to send. */
+VMGUI_MUST_USE bool vnc_encode_update(struct vnc_client *client, rfbClientPtr rfb);
 
 /* extensions.c. A server registers at its start and unregisters at its end. */
 void vnc_extensions_register(void);

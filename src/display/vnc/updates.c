@@ -187,6 +187,8 @@ static void send_picture(struct vnc_client *client, rfbClientPtr rfb)
 	sraRegionPtr region;
 
 	take_news(client, rfb);
+	if (vnc_encode_update(client, rfb))
+		return;
 	pthread_mutex_lock(&rfb->updateMutex);
 	region = sraRgnCreateRgn(rfb->modifiedRegion);
 	pthread_mutex_unlock(&rfb->updateMutex);
