@@ -13,7 +13,8 @@
  * it has written it, so one look may be early: there are two, and a last one a second later, for a
  * vCPU that its host let wait right in between. The look that follows the bell may be early, too:
  * while it finds nothing, the next one comes after twice the time, up to the period. A kick means
- * one look, now; a source that cannot be armed is looked at once each period for ever.
+ * one look, now, or a moment after the last one: who moves a mouse kicks a lot. A source that cannot
+ * be armed is looked at once each period for ever.
  *
  * Threads: "refresh", and whoever calls refresh_sync. */
 /* clang-format on */
@@ -127,6 +128,8 @@ static void disarm(struct refresh *refresh)
 
 /* When the thread looks, and what it knows of the guest's habits. */
 struct rhythm {
+	uint64_t moment;      /* from the bell to the look, and at least between looks */
+	uint64_t looked_ns;   /* the last time */
 	uint64_t next;        /* look, unless the looks after arming are done */
 	uint64_t not_before;  /* never two updates within one period */
 	uint64_t pace;        /* from look to look */
@@ -151,7 +154,7 @@ static void bell_rang(struct refresh *refresh, struct rhythm *rhythm)
 		rhythm->in_vain++;
 	rhythm->found = false;
 	rhythm->still = 0;
-	rhythm->pace = min_u64(GATHER_NS, refresh->period_ns / 4);
+	rhythm->pace = rhythm->moment;
 	rhythm->next = max_u64(now + rhythm->pace, rhythm->not_before);
 }
 
@@ -190,7 +193,9 @@ static void found_nothing(
 static void *refresh_main(void *opaque)
 {
 	struct refresh *refresh = opaque;
-	struct rhythm rhythm = { .pace = refresh->period_ns, .found = true };
+	struct rhythm rhythm = { .moment = min_u64(GATHER_NS, refresh->period_ns / 4),
+		.pace = refresh->period_ns,
+		.found = true };
 
 	while (!atomic_load(&refresh->stop)) {
 		bool rests = rhythm.armed && rhythm.armed_looks >= ARMED_LOOKS;
@@ -198,13 +203,15 @@ static void *refresh_main(void *opaque)
 		unsigned watched_pages;
 
 		if (atomic_load(&refresh->kicked))
-			due = min_u64(due, rhythm.not_before);
+			due = min_u64(
+				due, max_u64(rhythm.not_before, rhythm.looked_ns + rhythm.moment));
 		if (now < due) {
 			if (wait_for_bell(refresh, due))
 				bell_rang(refresh, &rhythm);
 			continue;
 		}
 		atomic_store(&refresh->kicked, false);
+		rhythm.looked_ns = now;
 		if (scanout_look(refresh->scanout, &watched_pages))
 			found_change(refresh, &rhythm, now);
 		else

@@ -149,7 +149,7 @@ static void collect(struct scanout *scanout)
 	if (!scanout->damage_failed)
 		log_warn("refresh",
 			"the host does not tell what the guest draws: %s (the whole "
-			"screen is compared at each scanout, which is slower)",
+			"screen is compared at each refresh, which is slower)",
 			strerror(-result));
 	scanout->damage_failed = true;
 }

@@ -498,6 +498,7 @@ static void refresh_at_rest_never_looks(void **state)
 static void refresh_drawing_that_nobody_sees_ends_no_rest(void **state)
 {
 	struct fixture *f = *state;
+	uint64_t frame = 0;
 	unsigned looks;
 
 	fake_source_set_mode(f->source, 640, 480, PIXEL_XRGB8888, MIB(1), 0);
@@ -515,9 +516,11 @@ static void refresh_drawing_that_nobody_sees_ends_no_rest(void **state)
 		}
 		/* A look that was late does not count; 20 would. */
 		assert_in_range(fake_memory_looks(f->source->memory) - looks, 0, 3);
+		frame = current_frame(f);
 		fake_source_set_blank(f->source, !dark);
 	}
-	wait_for_rest(f);
+	assert_int_equal(
+		surface_wait_frame(f->surface, frame, clock_ns(CLOCK_MONOTONIC) + PATIENCE_NS), 0);
 	refresh_stop(f->refresh);
 	look(f);
 }
@@ -575,6 +578,28 @@ static void refresh_write_that_is_noted_late_is_shown(void **state)
 	assert_int_equal(result, 0);
 	refresh_stop(f->refresh);
 	look(f);
+}
+
+/* A client that floods us with input gets no look for each of its messages. */
+static void refresh_kicks_without_end_are_a_look_each_moment(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t begin, elapsed;
+	unsigned looks;
+
+	fake_source_set_mode(f->source, 64, 48, PIXEL_XRGB8888, 0, 0);
+	start(f);
+	wait_for_rest(f);
+	looks = fake_memory_looks(f->source->memory);
+	begin = clock_ns(CLOCK_MONOTONIC);
+	for (unsigned i = 0; i < 2000; i++) {
+		refresh_kick(f->refresh);
+		usleep(20);
+	}
+	refresh_stop(f->refresh);
+	elapsed = clock_ns(CLOCK_MONOTONIC) - begin;
+	looks = fake_memory_looks(f->source->memory) - looks;
+	assert_in_range(looks, 1, elapsed / 1000000 + 3);
 }
 
 static int compare_ns(const void *a, const void *b)
@@ -856,6 +881,7 @@ int main(void)
 		test(refresh_drawing_that_nobody_sees_ends_no_rest),
 		test(refresh_writes_that_change_nothing_are_armed_for_ever_more_rarely),
 		test(refresh_write_that_is_noted_late_is_shown),
+		test(refresh_kicks_without_end_are_a_look_each_moment),
 		test(refresh_first_change_after_rest_is_out_at_once),
 		test(refresh_first_change_after_rest_waits_for_no_period),
 		test(refresh_mode_and_palette_end_the_rest),
