@@ -248,10 +248,10 @@ class Damage(guest.GuestTest):
                 with self.subTest(kind=kind, depth=depth):
                     client.poll(2)
                     before = card.switches()
-                    card.ask(f"stream {kind} 60 10000", "streamed 60")
+                    card.ask(f"stream {kind} 200 10000", "streamed 200")
                     woken = sum(count - before[name] for name, count in card.switches().items() if name.startswith("refresh"))
-                    # In the dark is a mode of its own, and its end another: some ten looks each. Without rest it is 60 and more.
-                    self.assertLess(woken, 30 if kind == "dark" else 5)
+                    # In the dark is a mode of its own, and its end another: some ten looks each. Without rest it is 200 and more.
+                    self.assertLess(woken, 80 if kind == "dark" else 20)
                     self.assert_shows(client, card.sum(), depth)
 
     def test_an_animation_moves(self):
