@@ -38,12 +38,10 @@ static int parse_resolution(const char *value, void *field, struct error *err)
 	if (!take_length(&rest, &width) || *rest++ != 'x' || !take_length(&rest, &height) || *rest)
 		return error_set(err, EINVAL,
 			"--resolution %s: not a size (write for example 1024x768)", value);
-	if (width < 320 || height < 200 || width > DISPLAY_MAX_WIDTH ||
-		height > DISPLAY_MAX_HEIGHT || width % 8)
+	if (width < 320 || height < 200 || width > DISPLAY_MAX_WIDTH || height > DISPLAY_MAX_HEIGHT)
 		return error_set(err, EINVAL,
-			"--resolution %s: not possible (write 320x200 to %ux%u, the width a "
-			"multiple of 8)",
-			value, DISPLAY_MAX_WIDTH, DISPLAY_MAX_HEIGHT);
+			"--resolution %s: not possible (write 320x200 to %ux%u)", value,
+			DISPLAY_MAX_WIDTH, DISPLAY_MAX_HEIGHT);
 	*resolution = (struct resolution){ .width = width, .height = height };
 	return 0;
 }

@@ -100,6 +100,7 @@ class Modes(guest.GuestTest):
     def test_start_up_modes(self):
         for arguments, name in (
             (("--resolution", "640x480"), "640x480x32"),
+            (("--resolution", "1366x768"), "1366x768x32"),
             (("--resolution", "1920x1080"), "1920x1080x32"),
             (("--resolution=1280x1024",), "1280x1024x32"),
             (("--vidmode", "0x117"), "1024x768x16"),
