@@ -387,14 +387,15 @@ class Together(PointerTest):
         """A hundred keys are still on their way when Ctrl is held for a click and a turn of the wheel."""
         codes = list(keys.US.values()) * 3
         wanted = ["+29", "b 1", "b 0", "wheel 1", "-29", "b 1", "+42", "b 0", "-42"]
-        for kind in ("vnc", "sdl"):
+        for kind in ("vnc", *WINDOWS):
             desktop = self.desk(**SCREEN)
-            card = self.window_card("sdl", desktop, "--scale", "1", vnc=True)
+            card = self.window_card(WINDOWS[0] if kind == "vnc" else kind, desktop, "--scale", "1", vnc=True)
+            desktop.xtest.move(*self.at(self.picture(card, desktop, card.window), 300, 300))
             fingers, press, wheel = self.hands(kind, card, desktop)
             for mode in ("absolute", "relative"):
                 with self.subTest(hands=kind, pointer=mode):
                     card.ask(f"pointer {mode}", f"pointer {mode}")
-                    if kind == "sdl" and mode == "relative":
+                    if kind != "vnc" and mode == "relative":
                         Targets.take_mouse(self, card, desktop, self.picture(card, desktop, card.window))
                     card.fence()
                     card.ask("slow 1000", "slow 1000")
@@ -417,9 +418,9 @@ class Together(PointerTest):
 
     def hands(self, kind, card, desktop):
         """Fingers, press(down) of the left button, and a function that turns the wheel by one up."""
-        if kind == "sdl":
+        if kind != "vnc":
             click = desktop.xtest.button
-            return XFingers("sdl", desktop.xtest), lambda down: click(1, down), lambda: (click(4, True), click(4, False))
+            return XFingers(kind, desktop.xtest), lambda down: click(1, down), lambda: (click(4, True), click(4, False))
         client = card.client(extensions=(rfb.EXTENDED_KEYS,))
         client.wait_for(lambda: rfb.EXTENDED_KEYS in client.agreed, "the server agrees to scan codes")
         client.pointer(300, 300)
