@@ -80,14 +80,25 @@ bool ps2_keyboard_is_drained(const struct ps2_keyboard *keyboard)
 	return !keyboard->waiting && !keyboard->keys.count;
 }
 
+static uint64_t now_ns(const struct ps2_keyboard *keyboard)
+{
+	return timer_queue_now_ns(keyboard->rest_timer.queue);
+}
+
+/* When the next handful may begin, if all is read. */
+static uint64_t rest_end_ns(const struct ps2_keyboard *keyboard)
+{
+	uint64_t pace = max_u64(3 * keyboard->reading_ns, PS2_KEYBOARD_REST_MIN_NS);
+	return min_u64(keyboard->handful_since_ns + pace,
+		keyboard->all_read_ns + PS2_KEYBOARD_REST_MAX_NS);
+}
+
 /* Whether one more belongs to the handful, or a new one begins. */
 static bool has_room(struct ps2_keyboard *keyboard)
 {
-	uint64_t now = timer_queue_now_ns(keyboard->rest_timer.queue);
 	if (keyboard->full)
 		return false;
-	if (ps2_keyboard_is_drained(keyboard) &&
-		now - keyboard->last_came_ns >= PS2_KEYBOARD_REST_MIN_NS)
+	if (!keyboard->unread_since_ns && now_ns(keyboard) >= rest_end_ns(keyboard))
 		keyboard->handful = 0;
 	return keyboard->handful < PS2_KEYBOARD_HANDFUL;
 }
@@ -95,9 +106,12 @@ static bool has_room(struct ps2_keyboard *keyboard)
 static void put_event(struct ps2_keyboard *keyboard, unsigned code, bool down)
 {
 	unsigned at = (keyboard->first_waiting + keyboard->waiting++) % PS2_KEYBOARD_HANDFUL;
-	keyboard->last_came_ns = timer_queue_now_ns(keyboard->rest_timer.queue);
-	if (!keyboard->handful++)
-		keyboard->handful_since_ns = keyboard->last_came_ns;
+	if (!keyboard->unread_since_ns)
+		keyboard->unread_since_ns = now_ns(keyboard);
+	if (!keyboard->handful++) {
+		keyboard->handful_since_ns = keyboard->unread_since_ns;
+		keyboard->reading_ns = 0;
+	}
 	keyboard->events_waiting[at] = (struct ps2_key_event){
 		.code = (uint8_t)code,
 		.modifiers = keyboard->down[code] & (uint8_t)~DOWN,
@@ -161,14 +175,15 @@ static void repeat_expired(void *opaque)
 
 void ps2_keyboard_all_is_read(struct ps2_keyboard *keyboard)
 {
-	struct timer *timer = &keyboard->rest_timer;
-	uint64_t now, rest;
+	if (keyboard->unread_since_ns) {
+		keyboard->all_read_ns = now_ns(keyboard);
+		keyboard->reading_ns += keyboard->all_read_ns - keyboard->unread_since_ns;
+		keyboard->unread_since_ns = 0;
+	}
 	if (!keyboard->full || keyboard->rests)
 		return;
-	now = timer_queue_now_ns(timer->queue);
-	rest = max_u64(now - keyboard->handful_since_ns, PS2_KEYBOARD_REST_MIN_NS);
 	keyboard->rests = true;
-	timer_arm(timer, now + min_u64(rest, PS2_KEYBOARD_REST_MAX_NS));
+	timer_arm(&keyboard->rest_timer, rest_end_ns(keyboard));
 }
 
 static void rest_expired(void *opaque)
@@ -389,6 +404,7 @@ void ps2_keyboard_power_on(struct ps2_keyboard *keyboard)
 	keyboard->last_sent = 0;
 	keyboard->full = keyboard->rests = false;
 	keyboard->handful = 0;
+	keyboard->unread_since_ns = 0;
 	timer_disarm(&keyboard->rest_timer);
 	reset_state(keyboard);
 }

@@ -8,11 +8,12 @@
 #include "devices/ps2_queue.h"
 
 #define PS2_KEYBOARD_CODES 256u
-/* Keys go to the host by the handful: after so many presses and releases without a quiet while in
- * between it has to have read them all, and gets others only after a rest. A rest is as long as the
- * handful took, within these limits; with the shortest a handful of some nine bytes in 10 ms is
- * what the wire of a real keyboard carries at most (11 bits a byte, 10 kHz). So a flood comes no
- * faster than hosts have to stand, and a key or a chord by itself does not wait.
+/* Keys go to the host by the handful: so many presses and releases, then a rest. Since the first of
+ * a handful at least REST_MIN_NS pass before the next one: some nine bytes in 10 ms are what the
+ * wire of a real keyboard carries at most (11 bits a byte, 10 kHz), so a flood comes no faster than
+ * hosts have to stand, and a key or a chord by itself does not wait. A slow host has more time:
+ * where it takes a driver long to read a key, programs take longer still, so three times as long as
+ * the host had unread keys; but once all is read no longer than REST_MAX_NS.
  *
  * What hosts do not stand: Linux gives a controller up that still has something after 128 bytes
  * (i8042_flush), and programs lose keys when 21 have come before they look (evdev's buffer of 64
@@ -42,9 +43,10 @@ struct ps2_keyboard {
 	struct ps2_key_event events_waiting[PS2_KEYBOARD_HANDFUL];
 	unsigned first_waiting, waiting;
 	/* Of the present handful: how many have come, those included that are read; when the first
-	 * and the last did. */
+	 * did; how long the host has had any to read. Then since when it has now (0: it has none),
+	 * and until when it had. */
 	unsigned handful;
-	uint64_t handful_since_ns, last_came_ns;
+	uint64_t handful_since_ns, reading_ns, unread_since_ns, all_read_ns;
 	bool full, rests; /* a key found no room; all is read, and the timer runs that ends this */
 	/* The scan code under way, and what the host knows once it has all of it. */
 	struct ps2_queue keys;
@@ -83,7 +85,7 @@ bool ps2_keyboard_is_busy(const struct ps2_keyboard *keyboard);
 int ps2_keyboard_key(struct ps2_keyboard *keyboard, unsigned code, bool down);
 /* Nothing is left that the controller could fetch. */
 bool ps2_keyboard_is_drained(const struct ps2_keyboard *keyboard);
-/* And nothing that it has fetched: there will be room soon. */
+/* And nothing that it has fetched: who was refused will have room when the rest is over. */
 void ps2_keyboard_all_is_read(struct ps2_keyboard *keyboard);
 
 #endif

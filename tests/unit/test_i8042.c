@@ -801,16 +801,43 @@ static void keyboard_rests_when_all_is_read(void **state)
 	}
 	assert_true(timer_queue_idle(f->timers));
 	assert_int_equal(f->ready, 1);
-	/* A slow guest has as long again. */
+	/* A slow guest's programs have twice as long as its driver. */
 	while (key(f, KEY_PAUSE, true) == 0)
 		;
 	timer_queue_advance(f->timers, 20 * NS_PER_MS);
 	while (status(f) & 1)
 		port_in(f->bus, 0x60);
-	timer_queue_advance(f->timers, 19 * NS_PER_MS);
+	timer_queue_advance(f->timers, 39 * NS_PER_MS);
 	assert_int_equal(f->ready, 1);
 	timer_queue_advance(f->timers, NS_PER_MS);
 	assert_int_equal(f->ready, 2);
+	/* Up to a limit. */
+	while (key(f, KEY_PAUSE, true) == 0)
+		;
+	timer_queue_advance(f->timers, NS_PER_SECOND);
+	while (status(f) & 1)
+		port_in(f->bus, 0x60);
+	timer_queue_advance(f->timers, 249 * NS_PER_MS);
+	assert_int_equal(f->ready, 2);
+	timer_queue_advance(f->timers, NS_PER_MS);
+	assert_int_equal(f->ready, 3);
+}
+
+/* A macro of 125 keys a second, and a guest that reads each byte within a millisecond; and a guest
+ * ten times slower than that, with somebody who types 16 keys a second. */
+static void keyboard_quick_fingers_never_wait(void **state)
+{
+	struct fixture *f = *state;
+	static const unsigned every_ms[] = { 4, 31 }, read_after_ms[] = { 1, 10 };
+	for (unsigned i = 0; i < array_size(every_ms); i++) {
+		for (unsigned n = 0; n < 200; n++) {
+			assert_int_equal(key_at_once(f, KEY_A, n % 2 == 0), 0);
+			timer_queue_advance(f->timers, read_after_ms[i] * NS_PER_MS);
+			assert_int_equal(from(f, false), n % 2 == 0 ? 0x1e : 0x9e);
+			timer_queue_advance(
+				f->timers, (every_ms[i] - read_after_ms[i]) * NS_PER_MS);
+		}
+	}
 }
 
 /* However fast the guest's driver reads, its programs need their time. A byte of 11 bits takes
@@ -1408,6 +1435,7 @@ int main(void)
 		TEST(keyboard_release_after_reset_is_swallowed),
 		TEST(keyboard_commands_leave_no_key_stuck),
 		TEST(keyboard_rests_when_all_is_read),
+		TEST(keyboard_quick_fingers_never_wait),
 		TEST(keyboard_flood_is_no_faster_than_the_wire),
 		TEST(keyboard_repeats_no_key_whose_release_may_wait),
 		TEST(i8042_tells_when_the_guest_has_read_all),
