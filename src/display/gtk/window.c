@@ -236,25 +236,22 @@ static void on_frame_allocated(GtkWidget *frame, GdkRectangle *allocation, gpoin
 
 void window_adapt_size(struct window *window)
 {
-	struct extent area = area_units(window), wanted, frame;
-	int width, height;
+	struct extent wanted, frame = { FIRST_BORDER, FIRST_HEADER };
 
 	if (!window->view.image || window->fullscreen || window->maximized || window->resized)
 		return;
 	if (!gtk_widget_get_realized(window->window)) {
-		wanted = view_natural_size(&window->view,
-			largest_area(window, (struct extent){ FIRST_BORDER, FIRST_HEADER }));
+		wanted = view_natural_size(&window->view, largest_area(window, frame));
 		ask_for_size(window, wanted);
 		gtk_widget_set_size_request(window->view.area, wanted.width, wanted.height);
 		return;
 	}
-	gtk_window_get_size(GTK_WINDOW(window->window), &width, &height);
-	frame = (struct extent){ width - area.width, height - area.height };
+	frame.height = gtk_widget_get_allocated_height(window->header);
 	wanted = view_natural_size(&window->view, largest_area(window, frame));
 	ask_for_size(window, wanted);
-	if (wanted.width != area.width || wanted.height != area.height)
-		gtk_window_resize(GTK_WINDOW(window->window), wanted.width + frame.width,
-			wanted.height + frame.height);
+	/* The header bar does not count, and nothing else stands around the picture. What there is
+	 * now may be about to change, and is no measure. */
+	gtk_window_resize(GTK_WINDOW(window->window), wanted.width, wanted.height);
 }
 
 /* What the first size asked for was only to begin with. */
