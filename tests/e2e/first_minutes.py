@@ -89,13 +89,15 @@ class OnTerminal:
 
 
 def signal_taken(process, number):
-    """Sends a signal, until the process has taken it: one that waits swallows the next."""
+    """Sends a signal, until the process has taken it, or has ended by it, and what waits then waits for ever: one that waits
+    swallows the next."""
     process.send_signal(number)
 
     def taken():
         with open(f"/proc/{process.pid}/status", encoding="utf-8") as file:
-            pending = re.search(r"^ShdPnd:\t([0-9a-f]+)$", file.read(), re.MULTILINE)
-        return not pending or not int(pending.group(1), 16) >> (number - 1) & 1
+            status = file.read()
+        pending = re.search(r"^ShdPnd:\t([0-9a-f]+)$", status, re.MULTILINE)
+        return "\nState:\tZ" in status or not pending or not int(pending.group(1), 16) >> (number - 1) & 1
 
     wait(taken, "the signal is taken")
 
