@@ -367,6 +367,7 @@ int input_router_create(struct input_router **router_out, struct error *err)
 		return error_set(err, ENOMEM, "input: out of memory");
 	for (unsigned code = 0; code < KEY_CNT; code++)
 		router->codes[code].sink = NO_SINK;
+	router->patience_ns = ROUTER_PATIENCE_NS;
 	pthread_mutex_init(&router->lock, NULL);
 	pthread_condattr_init(&attributes);
 	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);

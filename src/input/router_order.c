@@ -11,16 +11,13 @@
  * while somebody waits for that, it is given nothing more, and motion merges in its queue.
  *
  * A guest that does not read one device must not lose the other: whoever has waited for
- * PATIENCE_NS without anything being taken goes ahead, and after that nobody waits for that device
- * until it has been read.
+ * ROUTER_PATIENCE_NS without anything being taken goes ahead, and after that nobody waits for that
+ * device until it has been read.
  *
  * Threads: any, with the router's lock held; "input" looks again when patience ends. */
 #include "core/clock.h"
 #include "core/timer.h"
 #include "input/router_state.h"
-
-/* Slow guests have been seen to take half a second for a handful of keys. */
-#define PATIENCE_NS (1500 * NS_PER_MS)
 
 struct input_place router_place_before(const struct input_source *source, int sink)
 {
@@ -78,7 +75,8 @@ static bool is_past(struct input_router *router, struct input_place place)
 	if (!attached->awaited_since_ns) {
 		attached->awaited_since_ns = clock_now_ns();
 		router_wake(router); /* its patience has to end some time */
-	} else if (!router->paused && clock_now_ns() - attached->awaited_since_ns >= PATIENCE_NS) {
+	} else if (!router->paused &&
+		   clock_now_ns() - attached->awaited_since_ns >= router->patience_ns) {
 		stop_waiting(attached, true);
 		router_wake(router);
 		return true;
@@ -143,9 +141,9 @@ int router_patience_ms(struct input_router *router)
 		uint64_t since = router->sinks[i]->awaited_since_ns;
 		uint64_t passed = since ? now - since : 0;
 
-		if (since && passed < PATIENCE_NS && PATIENCE_NS - passed < least)
-			least = PATIENCE_NS - passed;
-		else if (since && passed >= PATIENCE_NS)
+		if (since && passed < router->patience_ns && router->patience_ns - passed < least)
+			least = router->patience_ns - passed;
+		else if (since && passed >= router->patience_ns)
 			least = 0;
 	}
 	return least == UINT64_MAX ? -1 : (int)(least / NS_PER_MS) + 1;

@@ -17,11 +17,14 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "core/timer.h"
 #include "input/router.h"
 #include "input/router_queue.h"
 
 #define NO_SINK (-1)
 #define POINTER (INPUT_POINTER_RELATIVE | INPUT_POINTER_ABSOLUTE)
+/* Slow guests have been seen to take half a second for a handful of keys. */
+#define ROUTER_PATIENCE_NS (1500 * NS_PER_MS)
 
 struct attached_sink {
 	struct input_router *router;
@@ -79,6 +82,7 @@ struct input_router {
 	unsigned leds, capabilities; /* as last seen */
 	/* Lights whose lock key was sent, and the guest has not answered. */
 	unsigned awaited_leds;
+	uint64_t patience_ns; /* ROUTER_PATIENCE_NS, but for tests; see router_order.c */
 };
 
 static inline bool is_button(unsigned code)

@@ -353,6 +353,8 @@ class Together(PointerTest):
                 for turn in range(1 if guest.SHORT else 3):
                     self.absolute(card)
                     steps.wait_for(lambda: not steps.relative, "places")  # pylint: disable=cell-var-from-loop
+                    # The window may be told a moment later than the clients, and takes motion until then for steps.
+                    self.come_in(card, lambda x, y: desktop.xtest.move(*self.at(place, x, y)))  # pylint: disable=cell-var-from-loop
                     for number, (x, y) in enumerate(grid()[turn::7]):
                         (lambda x, y: desktop.xtest.move(*self.at(place, x, y)), places.pointer, steps.pointer)[number % 3](x, y)  # pylint: disable=cell-var-from-loop
                         self.hit(card, x, y)
