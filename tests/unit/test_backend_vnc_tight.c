@@ -38,6 +38,7 @@ static rfbClient *connect_to(struct vnc_fixture *fixture, const char *encodings,
 
 	assert_non_null(client);
 	rfbClientLog = rfbClientErr = say_nothing;
+	free(client->serverHost);
 	client->serverHost = strdup("127.0.0.1");
 	client->serverPort = fixture->port;
 	client->appData.encodingsString = encodings;
@@ -176,6 +177,7 @@ static void shows_every_picture(struct vnc_fixture *fixture, const char *encodin
 			show(&canvas, (struct rect){ x, y, width, height });
 		expect_picture(fixture, client, canvas.pixels);
 	}
+	free(client->frameBuffer); /* which cleaning up leaves alone */
 	rfbClientCleanup(client);
 	free(canvas.pixels);
 }
