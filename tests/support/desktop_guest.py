@@ -220,7 +220,11 @@ class DesktopGuest:
 
     def start_watching(self):
         """The port "evdev" tells every event from here on."""
-        self.shell("p=$(agent port evdev); agent watch >$p 2>&1 </dev/null & true")
+        self.shell("p=$(agent port evdev); agent watch >$p 2>&1 </dev/null & echo $! >/tmp/watch.pid")
+
+    def stop_watching(self):
+        """Nobody takes events from everybody else's time."""
+        self.shell("kill $(cat /tmp/watch.pid)")
 
     # ---- KMS, while nobody else is master ----
 

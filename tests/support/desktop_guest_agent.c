@@ -117,6 +117,45 @@ static int watch(void)
 	}
 }
 
+/* Keys until Escape is let go, kept here and told at the end: how many, their CRC-32 as that of a
+ * record in test_keyboard.py (16 bits each: the code, and 4000h for a press), how often the kernel
+ * has dropped events and how many there were at most in one reading. */
+static int record_keys(const char *device)
+{
+	enum {
+		MAX_RECORD = 65536
+	};
+	static uint16_t record[MAX_RECORD];
+	struct input_event events[64];
+	unsigned count = 0, dropped = 0, most = 0;
+	const int fd = open(device, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return fail(device);
+	printf("recording\n");
+	fflush(stdout);
+	while (!count || record[count - 1] != KEY_ESC) {
+		const ssize_t got = read(fd, events, sizeof(events));
+		const unsigned n = got > 0 ? (unsigned)((size_t)got / sizeof(events[0])) : 0;
+
+		if (!n || count + n > MAX_RECORD)
+			return fail(device);
+		most = n > most ? n : most;
+		for (unsigned i = 0; i < n; i++) {
+			const struct input_event *event = &events[i];
+
+			if (event->type == EV_SYN && event->code == SYN_DROPPED)
+				dropped++;
+			else if (event->type == EV_KEY && event->value != 2)
+				record[count++] =
+					(uint16_t)(event->code | (event->value ? 0x4000 : 0));
+		}
+	}
+	printf("recorded %u %08x dropped %u most %u\n", count,
+		crc32_of((const uint8_t *)record, count * sizeof(record[0])), dropped, most);
+	return 0;
+}
+
 /* ---- the frame buffer device ---- */
 
 struct framebuffer {
@@ -519,6 +558,8 @@ int main(int argc, char **argv)
 
 	if (!strcmp(what, "watch"))
 		return watch();
+	if (!strcmp(what, "record") && argc > 2)
+		return record_keys(argv[2]);
 	if (!strcmp(what, "fb"))
 		return framebuffer(argc, argv);
 	if (!strcmp(what, "graphics"))
@@ -529,8 +570,7 @@ int main(int argc, char **argv)
 		return kms();
 	if (!strcmp(what, "port") && argc > 2)
 		return port(argv[2]);
-	printf("usage: agent watch | fb info|draw SEED|rows | graphics 0|1 | blank 0|1 | kms | "
-	       "port "
-	       "NAME\n");
+	printf("usage: agent watch | record DEVICE | fb info|draw SEED|rows | graphics 0|1 | "
+	       "blank 0|1 | kms | port NAME\n");
 	return 2;
 }

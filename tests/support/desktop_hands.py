@@ -2,6 +2,7 @@
 pixel by pixel and button by button."""
 
 import os
+import random
 import re
 import time
 
@@ -11,7 +12,7 @@ import xkb
 from desktop import Desktop
 from desktop_guest import GuestError
 from report import check, say
-from hands import ScanFingers, SymbolFingers, XFingers
+from hands import ScanFingers, SymbolFingers, XFingers, record_sum, rollover
 from xtest import XTest
 
 SIZE = (640, 480)
@@ -41,6 +42,8 @@ def grid(width, height):
 
 class Hands:
     """A guest with X, a display number of its VNC server, and a desktop with its SDL window (or None)."""
+
+    FLOOD = 1000  # keys at once
 
     def __init__(self, guest, port, desktop, artefacts):
         self.guest = guest
@@ -129,6 +132,30 @@ class Hands:
         window = self.desktop.window("^vmgui", by="class")
         self.xtest.focus(window)
         return XFingers("sdl", self.xtest)
+
+    def flood(self, count):
+        """Keys as fast as they go, to X and to a program that reads them from the kernel: each arrives, in order, none stuck. Programs
+        lose keys when the kernel has some twenty for them before they look, so this tests the keyboard's pace."""
+        guest = self.guest
+        guest.stop_watching()
+        names = guest.shell("cat /proc/bus/input/devices").split("\n\n")
+        device = re.search(r"\bevent\d+", next(name for name in names if "AT Translated" in name))[0]
+        rng = random.Random(count)
+        codes = [30]
+        while len(codes) < count:
+            codes.append(rng.choice([code for code in keys.US.values() if code != codes[-1]]))
+        events = [*rollover(codes), (keys.ESC, True), (keys.ESC, False)]
+        guest.shell(f"agent record /dev/input/{device} >/tmp/record & until grep -q recording /tmp/record; do usleep 100000; done")
+        began = time.monotonic()
+        with rfb.RfbClient(port=self.port, extensions=(rfb.EXTENDED_KEYS,)) as client:
+            client.wait_for(lambda: rfb.EXTENDED_KEYS in client.agreed, "the server agrees to scan codes")
+            fingers = ScanFingers(client)
+            for code, down in events:
+                fingers.key(code, down)
+            told = guest.shell("until grep -q '^recorded\\|^agent' /tmp/record; do sleep 1; done; tail -1 /tmp/record", 300).strip()
+        guest.start_watching()
+        wanted = f"recorded {len(events)} {record_sum(events):08x} dropped 0"
+        check(told.startswith(wanted), f"{count} keys at once arrive, in order ({time.monotonic() - began:.0f} s; {told})", wanted)
 
     # ---- layouts ----
 
@@ -395,6 +422,7 @@ class Hands:
         self.keyboards()
         if self.desktop:
             self.layouts_by_place("sdl", self.sdl_fingers())
+        self.flood(self.FLOOD)
         self.layout_by_symbol("us")
         self.lights()
         self.relative()

@@ -4,7 +4,9 @@ Fingers press keys, by their evdev codes, and tell nobody what they mean. A hand
 which the guest may accelerate; so the way to a target is found by looking where the pointer went.
 """
 
+import struct
 import time
+import zlib
 
 import keys
 
@@ -180,6 +182,22 @@ class WindowHand(Hand):
 
     def click(self):
         self._desktop.xdotool("mousedown", 1, "sleep", 0.15, "mouseup", 1)
+
+
+def rollover(codes):
+    """(code, down) as fast typists have it: the next key goes down before the last one is up."""
+    events = []
+    for before, code in zip([None, *codes], [*codes, None], strict=True):
+        if code:
+            events.append((code, True))
+        if before:
+            events.append((before, False))
+    return events
+
+
+def record_sum(events):
+    """The CRC-32 by which a guest tells what keys it has had."""
+    return zlib.crc32(b"".join(struct.pack("<H", code | (0x4000 if down else 0)) for code, down in events))
 
 
 class Fingers:
