@@ -11,6 +11,7 @@
 #include "core/log.h"
 #include "core/machine.h"
 #include "doctor.h"
+#include "display/session_bus.h"
 #include "error_dialog.h"
 #include "run.h"
 
@@ -226,6 +227,7 @@ int main(int argc, char **argv)
 	if (fcntl(STDIN_FILENO, F_GETFD) < 0 || fcntl(STDOUT_FILENO, F_GETFD) < 0 ||
 		fcntl(STDERR_FILENO, F_GETFD) < 0)
 		fill_standard_descriptors();
+	session_bus_settle();
 	/* Also for errors in the options themselves. */
 	for (int i = 1; i < argc; i++)
 		dialog |= !strcmp(argv[i], "--error-dialog");

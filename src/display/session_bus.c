@@ -66,6 +66,18 @@ static bool answers(int fd)
 	return poll(&pollfd, 1, TIMEOUT_MS) != 0;
 }
 
+void session_bus_settle(void)
+{
+	static const char variable[] = "DBUS_SESSION_BUS_ADDRESS";
+	const char *given = getenv(variable);
+	struct sockaddr_un address;
+
+	if (given && *given)
+		return;
+	if (!find_address(&address) || access(address.sun_path, F_OK) < 0)
+		setenv(variable, "disabled:", 1);
+}
+
 int session_bus_check(const char *display, struct error *err)
 {
 	struct sockaddr_un address;
