@@ -106,6 +106,7 @@ def check_grab(window):
     hand.press(SUPER, KEY["d"])
     wait(lambda: os.path.exists(artefacts), "the shortcut is the desktop's again")
     os.remove(artefacts)
+    demo.until("-125")
 
 
 def check_relative(window):

@@ -120,12 +120,15 @@ class Desktop:
     def picture(self, window=None):
         """What stands in a window (without it: on the whole desktop)."""
         what = ["-id", window] if window else ["-root"]
-        done = subprocess.run(
-            ["xwd", "-silent", *what], env=self.environment, capture_output=True, timeout=120, check=False
-        )
-        if done.returncode:
-            raise DesktopError(f"xwd: {done.stderr.decode(errors='replace').strip()}")
-        return read_xwd(done.stdout)
+        for _ in range(50):
+            done = subprocess.run(
+                ["xwd", "-silent", *what], env=self.environment, capture_output=True, timeout=120, check=False
+            )
+            if not done.returncode:
+                return read_xwd(done.stdout)
+            # It asks where the windows are and then for what stands there; some have moved or gone meanwhile.
+            time.sleep(0.1)
+        raise DesktopError(f"xwd: {done.stderr.decode(errors='replace').strip()}")
 
     def ask_to_close(self, window):
         """What a window manager does when somebody clicks a window's cross (ICCCM, WM_DELETE_WINDOW)."""
