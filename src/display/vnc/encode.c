@@ -18,36 +18,12 @@
 
 #include "display/vnc/server.h"
 #include "display/vnc/split.h"
+#include "display/vnc/wire.h"
 
-#define UPDATE_BYTES 4  /* what an update begins with */
-#define RECT_BYTES   12 /* and each rectangle of it */
 #define MAX_VECTORS  512
 #define ANY_RECTS    0xffffu /* a LastRect tells which is the last */
 #define TIGHT_FILL   0x80u   /* a rectangle of one colour */
 #define COLOUR_BYTES 4
-
-static uint8_t *put16(uint8_t *to, unsigned value)
-{
-	to[0] = (uint8_t)(value >> 8);
-	to[1] = (uint8_t)value;
-	return to + 2;
-}
-
-static void put_update(uint8_t *to, unsigned rects)
-{
-	to[0] = rfbFramebufferUpdate;
-	to[1] = 0;
-	put16(to + 2, rects);
-}
-
-static void put_rect(uint8_t *to, const struct rect *rect, unsigned encoding)
-{
-	to = put16(to, rect->x);
-	to = put16(to, rect->y);
-	to = put16(to, rect->width);
-	to = put16(to, rect->height);
-	put16(put16(to, 0), encoding);
-}
 
 static bool next_rect(sraRectangleIterator *iterator, struct rect *rect)
 {
@@ -115,17 +91,17 @@ static bool send_raw(struct vnc_client *client, rfbClientPtr rfb, sraRegionPtr r
 {
 	sraRectangleIterator *iterator = sraRgnGetIterator(region);
 	struct sending sending = { .rfb = rfb };
-	uint8_t headers[UPDATE_BYTES + VNC_SPLIT_RECTS * RECT_BYTES], *header = headers;
+	uint8_t headers[VNC_UPDATE_BYTES + VNC_SPLIT_RECTS * VNC_RECT_BYTES], *header = headers;
 	struct rect rect;
 	bool done;
 
-	put_update(header, (unsigned)sraRgnCountRects(region));
-	done = add(&sending, header, UPDATE_BYTES);
-	header += UPDATE_BYTES;
+	header = vnc_put_update(header, (unsigned)sraRgnCountRects(region));
+	done = add(&sending, headers, VNC_UPDATE_BYTES);
 	while (done && next_rect(iterator, &rect)) {
-		put_rect(header, &rect, rfbEncodingRaw);
-		done = add(&sending, header, RECT_BYTES);
-		header += RECT_BYTES;
+		uint8_t *start = header;
+
+		header = vnc_put_rect(start, &rect, rfbEncodingRaw);
+		done = add(&sending, start, VNC_RECT_BYTES);
 		for (uint32_t y = rect.y; done && y < rect.y + rect.height; y++)
 			done = add(&sending,
 				client->pixels + (size_t)y * VNC_STRIDE_PIXELS + rect.x,
@@ -161,12 +137,13 @@ static bool send_solid(rfbClientPtr rfb, const struct vnc_piece *piece)
 {
 	uint8_t *to;
 
-	if (rfb->ublen + RECT_BYTES + 1 + COLOUR_BYTES > UPDATE_BUF_SIZE && !rfbSendUpdateBuf(rfb))
+	if (rfb->ublen + VNC_RECT_BYTES + 1 + COLOUR_BYTES > UPDATE_BUF_SIZE &&
+		!rfbSendUpdateBuf(rfb))
 		return false;
 	to = (uint8_t *)rfb->updateBuf + rfb->ublen;
-	put_rect(to, &piece->rect, rfbEncodingTight);
-	to[RECT_BYTES] = TIGHT_FILL;
-	rfb->ublen += RECT_BYTES + 1 + (int)put_colour(rfb, to + RECT_BYTES + 1, piece->colour);
+	to = vnc_put_rect(to, &piece->rect, rfbEncodingTight);
+	*to++ = TIGHT_FILL;
+	rfb->ublen += VNC_RECT_BYTES + 1 + (int)put_colour(rfb, to, piece->colour);
 	return true;
 }
 
@@ -223,8 +200,8 @@ static bool send_tight(struct vnc_client *client, rfbClientPtr rfb, sraRegionPtr
 		vnc_split(pieces, client->pixels, VNC_STRIDE_PIXELS, &rect, --to_come);
 	sraRgnReleaseIterator(iterator);
 	rects = count_rects(rfb, pieces);
-	put_update((uint8_t *)rfb->updateBuf, rects);
-	rfb->ublen = UPDATE_BYTES;
+	vnc_put_update((uint8_t *)rfb->updateBuf, rects);
+	rfb->ublen = VNC_UPDATE_BYTES;
 	for (size_t i = 0; done && i < pieces->count; i++) {
 		const struct vnc_piece *piece = &pieces->pieces[i];
 

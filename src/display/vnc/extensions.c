@@ -12,6 +12,7 @@
 #include <stdlib.h>
 
 #include "display/vnc/server.h"
+#include "display/vnc/wire.h"
 
 static const struct {
 	int encoding;
@@ -24,9 +25,8 @@ static const struct {
 	{ 0x574d5668, VNC_VMWARE_LEDS },
 };
 
-#define RECT_BYTES    12
 #define MAX_RECTS     4 /* of the two for lights only one */
-#define MESSAGE_BYTES (4 + MAX_RECTS * (RECT_BYTES + 4))
+#define MESSAGE_BYTES (VNC_UPDATE_BYTES + MAX_RECTS * (VNC_RECT_BYTES + 4))
 
 /* Called by the library with the client's sendMutex held. */
 static rfbBool on_encoding(rfbClientPtr rfb, void **data, int encoding)
@@ -79,30 +79,16 @@ void vnc_extensions_forget(rfbClientPtr rfb)
 	}
 }
 
-static uint8_t *put16(uint8_t *to, unsigned value)
+static uint8_t *put_answer(uint8_t *to, unsigned x, enum vnc_extension what)
 {
-	to[0] = (uint8_t)(value >> 8);
-	to[1] = (uint8_t)value;
-	return to + 2;
-}
-
-static uint8_t *put32(uint8_t *to, uint32_t value)
-{
-	return put16(put16(to, value >> 16), value & 0xffff);
-}
-
-static uint8_t *put_rect(uint8_t *to, unsigned x, enum vnc_extension what)
-{
+	const struct rect place = { .x = x };
 	int encoding = 0;
 
 	for (size_t i = 0; i < array_size(encodings); i++) {
 		if (encodings[i].extension == what)
 			encoding = encodings[i].encoding;
 	}
-	to = put16(to, x);
-	for (int i = 0; i < 3; i++)
-		to = put16(to, 0); /* y, width, height */
-	return put32(to, (uint32_t)encoding);
+	return vnc_put_rect(to, &place, encoding);
 }
 
 static enum vnc_pointer_mode mode_of(unsigned capabilities)
@@ -117,35 +103,35 @@ void vnc_extensions_tell(struct vnc_client *client, rfbClientPtr rfb)
 {
 	const unsigned leds = atomic_load(&client->leds);
 	const enum vnc_pointer_mode mode = mode_of(atomic_load(&client->capabilities));
-	uint8_t message[MESSAGE_BYTES] = { rfbFramebufferUpdate }, *end = message + 4;
+	uint8_t message[MESSAGE_BYTES], *end = message + VNC_UPDATE_BYTES;
 	unsigned count = 0;
 
 	for (unsigned answer = VNC_SCANCODES; answer <= VNC_BUTTONS; answer <<= 1) {
 		if (!(client->unanswered & answer))
 			continue;
-		end = put_rect(end, 0, answer);
+		end = put_answer(end, 0, answer);
 		count++;
 	}
 	client->unanswered = 0;
 	if ((client->wanted & VNC_MOTION) && (unsigned)mode != atomic_load(&client->told_mode)) {
-		end = put_rect(end, mode == VNC_POINTER_ABSOLUTE, VNC_MOTION);
+		end = put_answer(end, mode == VNC_POINTER_ABSOLUTE, VNC_MOTION);
 		count++;
 		atomic_store(&client->told_mode, mode);
 	}
 	if ((client->wanted & (VNC_LEDS | VNC_VMWARE_LEDS)) && leds != client->told_leds) {
 		/* A client that knows both must not hear of one change twice. */
 		if (client->wanted & VNC_LEDS) {
-			end = put_rect(end, 0, VNC_LEDS);
+			end = put_answer(end, 0, VNC_LEDS);
 			*end++ = (uint8_t)leds;
 		} else {
-			end = put32(put_rect(end, 0, VNC_VMWARE_LEDS), leds);
+			end = vnc_put32(put_answer(end, 0, VNC_VMWARE_LEDS), leds);
 		}
 		count++;
 		client->told_leds = leds;
 	}
 	if (!count)
 		return;
-	put16(message + 2, count);
+	vnc_put_update(message, count);
 	if (rfbWriteExact(rfb, (const char *)message, (int)(end - message)) < 0)
 		rfbCloseClient(rfb);
 }
