@@ -2,7 +2,8 @@
 #include "display/news.h"
 
 #include <errno.h>
-#include <time.h>
+
+#include "core/clock.h"
 
 static void surface_changed(void *opaque)
 {
@@ -44,10 +45,7 @@ void news_wake(struct news *news)
 
 void news_wait(struct news *news, struct display_backend *backend, uint64_t not_before_ns)
 {
-	const struct timespec not_before = {
-		.tv_sec = (time_t)(not_before_ns / 1000000000u),
-		.tv_nsec = (long)(not_before_ns % 1000000000u),
-	};
+	const struct timespec not_before = clock_timespec(not_before_ns);
 
 	pthread_mutex_lock(&news->lock);
 	while (!backend_should_stop(backend) &&

@@ -93,10 +93,7 @@ static bool wait_for_bell(struct refresh *refresh, uint64_t due)
 	struct pollfd fds[2] = { { .fd = refresh->bell, .events = POLLIN },
 		{ .fd = refresh->wish, .events = POLLIN } };
 	uint64_t now = clock_now_ns(), left = due > now ? due - now : 0;
-	const struct timespec timeout = {
-		.tv_sec = (time_t)(left / 1000000000u),
-		.tv_nsec = (long)(left % 1000000000u),
-	};
+	const struct timespec timeout = clock_timespec(left);
 
 	if (ppoll(fds, array_size(fds), due == NEVER ? NULL : &timeout, NULL) <= 0)
 		return false;

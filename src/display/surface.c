@@ -10,9 +10,9 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <sys/mman.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "core/clock.h"
 #include "display/damage.h"
 
 struct surface_reader {
@@ -209,10 +209,7 @@ int surface_read_share(struct surface_reader *reader)
 
 int surface_wait_frame(struct surface *surface, uint64_t after, uint64_t deadline_ns)
 {
-	struct timespec deadline = {
-		.tv_sec = (time_t)(deadline_ns / 1000000000u),
-		.tv_nsec = (long)(deadline_ns % 1000000000u),
-	};
+	struct timespec deadline = clock_timespec(deadline_ns);
 	int result = 0;
 
 	pthread_mutex_lock(&surface->lock);
