@@ -124,6 +124,21 @@ static inline void vnc_fixture_destroy(struct vnc_fixture *fixture)
 	free(fixture);
 }
 
+/* As cmocka's set-up and teardown: a server that runs, for a guest with an absolute pointer. */
+static inline int vnc_fixture_setup(void **state)
+{
+	struct vnc_fixture *fixture = vnc_fixture_create(INPUT_KEYBOARD | INPUT_POINTER_ABSOLUTE);
+
+	*state = fixture;
+	return vnc_fixture_start(fixture);
+}
+
+static inline int vnc_fixture_teardown(void **state)
+{
+	vnc_fixture_destroy(*state);
+	return 0;
+}
+
 /* Until the guest got the text, or far too much time has passed. */
 static inline void vnc_fixture_expect(struct vnc_fixture *fixture, const char *text)
 {

@@ -11,20 +11,6 @@
 #define RED     0xff0000u
 #define GREEN   0x00ff00u
 
-static int setup(void **state)
-{
-	struct vnc_fixture *fixture = vnc_fixture_create(INPUT_KEYBOARD | INPUT_POINTER_ABSOLUTE);
-
-	*state = fixture;
-	return vnc_fixture_start(fixture);
-}
-
-static int teardown(void **state)
-{
-	vnc_fixture_destroy(*state);
-	return 0;
-}
-
 static uint32_t pixel(const struct rfb_client *client, unsigned x, unsigned y)
 {
 	return client->pixels[(size_t)y * client->width + x];
@@ -572,7 +558,7 @@ static void stall(void *opaque, bool stalls)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, vnc_fixture_setup, vnc_fixture_teardown)
 		TEST(vnc_client_sees_name_size_and_picture),
 		TEST(vnc_colours_are_right_in_every_client_format),
 		TEST(vnc_only_what_changed_is_sent_and_a_static_screen_nothing),

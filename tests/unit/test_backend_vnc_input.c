@@ -35,12 +35,6 @@ static int setup_locks_left_alone(void **state)
 	return setup_with(state, INPUT_KEYBOARD | INPUT_POINTER_ABSOLUTE, false);
 }
 
-static int teardown(void **state)
-{
-	vnc_fixture_destroy(*state);
-	return 0;
-}
-
 static bool open_with(struct rfb_client *client, struct vnc_fixture *fixture, int32_t encoding)
 {
 	const int32_t encodings[] = { 0, RFB_DESKTOP_SIZE, encoding };
@@ -612,7 +606,7 @@ static void vnc_two_servers_of_one_process_know_the_extensions(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-#define TEST_WITH(name, setup) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST_WITH(name, setup) cmocka_unit_test_setup_teardown(name, setup, vnc_fixture_teardown)
 #define TEST(name)             TEST_WITH(name, setup)
 		TEST(vnc_scancodes_are_announced_to_who_asks),
 		TEST(vnc_scancodes_without_leave_end_the_client),

@@ -8,20 +8,6 @@
 #define PAPER 0xf8f8f8u
 #define INK   0x101010u
 
-static int setup(void **state)
-{
-	struct vnc_fixture *fixture = vnc_fixture_create(INPUT_KEYBOARD | INPUT_POINTER_ABSOLUTE);
-
-	*state = fixture;
-	return vnc_fixture_start(fixture);
-}
-
-static int teardown(void **state)
-{
-	vnc_fixture_destroy(*state);
-	return 0;
-}
-
 static void say_nothing(const char *format, ...)
 {
 	(void)format;
@@ -205,7 +191,7 @@ static void vnc_zrle_client_sees_every_pixel(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, vnc_fixture_setup, vnc_fixture_teardown)
 		TEST(vnc_tight_client_sees_every_pixel),
 		TEST(vnc_tight_client_of_16_bits_sees_every_pixel),
 		TEST(vnc_raw_client_sees_every_pixel),
